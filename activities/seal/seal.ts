@@ -53,7 +53,8 @@ export function sealPage(pool: Pool, rowsAPage = ROWS_A_PAGE): Promise<Sealed> {
 
 /**
  * How far the seal is behind: the age of the oldest audit row that is not sealed; during a sweep, the time since it began.
- * Undefined where the database does not answer.
+ * Undefined where the database does not answer. Rows that `pg_restore` has brought from another cluster may have transactions
+ * that are not there yet: the sweep has sealed them.
  */
 export async function sealLagSeconds(pool: Pool): Promise<number | undefined> {
   try {
@@ -63,7 +64,11 @@ export async function sealLagSeconds(pool: Pool): Promise<number | undefined> {
         `SELECT extract(epoch FROM clock_timestamp() - coalesce(
            CASE WHEN p.phase = 'follow' THEN (
              SELECT a.timestamp FROM idempotent_write_audit_log a
-             WHERE a.xid IS NOT NULL AND (a.xid, a.id) > (p.xid, p.audit_id) ORDER BY a.xid, a.id LIMIT 1
+             WHERE a.xid IS NOT NULL AND (a.xid, a.id) > (p.xid, p.audit_id)
+               AND a.xid < pg_snapshot_xmax(pg_current_snapshot())
+               AND NOT EXISTS (SELECT FROM sealed_audit_rows s
+                 WHERE s.company_id = a.company_id AND s.row_id = a.id AND s.row_timestamp = a.timestamp)
+             ORDER BY a.xid, a.id LIMIT 1
            ) ELSE b.began_at END, clock_timestamp()))::double precision AS lag
          FROM seal_position p JOIN seal_epochs b USING (epoch)`,
       );

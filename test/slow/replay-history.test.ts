@@ -165,6 +165,8 @@ describe('a workflow that was changed is found out', () => {
       'timer',
       waiting(WRITE, CALL),
       waiting('write-group.ts', 'const { left, bugs = [], approvals = [] } = await attemptOnce(items, stamp, chunk);'),
+      waiting('announce-heads.ts', 'if (await callSealed(call)) return;'),
+      waiting('scheduled-audit.ts', 'return auditBooks(order);'),
       waiting('webhooks.ts', 'const { waitMs } = await deliverWebhooks(batch);'),
       waiting('send-invoice-reminders.ts', 'const due = await findDueReminders(trigger, asOf);'),
       waiting('audit-maintenance.ts', 'const archived: ArchivedMonthFacts[] = [];'),

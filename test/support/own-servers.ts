@@ -37,7 +37,7 @@ export async function startOwnServers(temporal?: TemporalServerBinaries): Promis
     temporal: temporal === undefined ? await devServer(folder) : onPostgres(temporal, folder, postgres.superuserUrl),
   };
   const servers = { postgres, temporal: await start.temporal(postgres.port + 1) };
-  const { databaseUrl, appDatabaseUrl, relayDatabaseUrl, maintenanceDatabaseUrl, sealerDatabaseUrl } =
+  const { databaseUrl, appDatabaseUrl, relayDatabaseUrl, maintenanceDatabaseUrl, sealerDatabaseUrl, ...urls } =
     await createAppDatabase({
       superuserUrl: servers.postgres.superuserUrl,
       database: 'accubooks',
@@ -51,6 +51,8 @@ export async function startOwnServers(temporal?: TemporalServerBinaries): Promis
       RELAY_DATABASE_URL: relayDatabaseUrl,
       MAINTENANCE_DATABASE_URL: maintenanceDatabaseUrl,
       SEALER_DATABASE_URL: sealerDatabaseUrl,
+      SEAL_SIGNING_KEY: `test:${randomBytes(32).toString('base64')}`,
+      AUDITOR_DATABASE_URL: urls.scheduledAuditorDatabaseUrl,
       TEMPORAL_ADDRESS: servers.temporal.address,
       WORKFLOW_BUNDLE: inject('bundlePath'),
       JWT_SECRET,

@@ -263,12 +263,14 @@ describe('the auditor', () => {
   test('names the rows without a run, and the completed runs without a row, alone and as items of a group', async () => {
     const taskQueue = system.environment['TEMPORAL_TASK_QUEUE'] ?? '';
     const checks = [runsCheck({ client: system.temporal, taskQueue, lagMs: 0 })];
-    await Promise.all(Array.from({ length: 40 }, (_, n) => company.api.created('/api/customers', { name: `C${n}` })));
+    // With keys, since what comes without is made without a request.
+    const made = (n: number) => company.api.created('/api/customers', { name: `C${n}` }, { key: `customer-${n}` });
+    await Promise.all(Array.from({ length: 40 }, (_, n) => made(n)));
     await inRolledBackTransaction(system.owner, async (client) => {
       // What tests begin with was made without a run.
       await client.query(`UPDATE idempotent_writes SET workflow_id = NULL WHERE workflow_id LIKE 'prepared:%'`);
       expect(await auditIn(client, { checks })).toMatchObject({ named: [], couldNotAsk: [] });
-      await client.query(`UPDATE idempotent_writes SET workflow_id = 'by hand' WHERE ${LONELY}`);
+      await client.query("UPDATE idempotent_writes SET workflow_id = 'by hand' WHERE idempotency_key = 'customer-0'");
       const { named } = await auditIn(client, { checks });
       expect(named).toMatchObject([{ kind: 'row-without-run', detail: expect.stringContaining('by hand') }]);
 
@@ -324,7 +326,10 @@ describe('the auditor', () => {
 
   test('tells where to read on of each kind that it has found', () => {
     const found = new Set(Object.values(PLANTS).flatMap(([, kinds]) => kinds));
-    const missed = Object.keys(FINDING_KINDS).filter((kind) => !found.has(kind));
+    // Those of the seal are planted in the tests of the seal.
+    const missed = Object.entries(FINDING_KINDS)
+      .filter(([kind, section]) => !found.has(kind) && section !== 'finding-the-seal-does-not-hold')
+      .map(([kind]) => kind);
     expect(missed).toEqual(['run-without-row', 'row-without-run']);
     expect(ALL_KINDS).toEqual(expect.arrayContaining([...found]));
   });

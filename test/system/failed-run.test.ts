@@ -6,8 +6,6 @@ import { createPayment } from '../../activities/operations/create-payment.ts';
 import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
-import { readGauge } from '../support/groups.ts';
-import { until } from '../support/held-invoice.ts';
 import { oneByOne } from '../support/one-by-one.ts';
 import { type System, startSystem } from '../support/system.ts';
 
@@ -115,17 +113,14 @@ describe('a run that fails by a bug', () => {
   });
 
   test('is answered to all who waited for it, and to none as a replay', async () => {
-    const ALL = 5;
     spoil = 'exception';
     let arrived = 0;
-    const joined = () => readGauge(system.url, 'write_flights_joined_total');
-    const before = await joined();
     bug = async () => {
       arrived += 1;
-      await until('all of them to wait for it', async () => (await joined()) === before + ALL - 1);
+      await new Promise((resolve) => setTimeout(resolve, 300));
     };
     const answers = await Promise.all(
-      Array.from({ length: ALL }, () => company.api.post('/api/customers', { name: 'Together' }, { key: 'together' })),
+      Array.from({ length: 5 }, () => company.api.post('/api/customers', { name: 'Together' }, { key: 'together' })),
     );
     spoil = 'nothing';
     bug = undefined;

@@ -3,18 +3,21 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { HEADS_CHECK, SEALS_CHECK, UNSEALED_CHECK } from '../../activities/auditor/seals-check.ts';
 import type { Pool } from '../../activities/database.ts';
 import { rootOf } from '../../activities/seal/digests.ts';
 import { publishHeads } from '../../activities/seal/heads.ts';
 import { publicKeyOf, signingKey } from '../../activities/seal/signing-key.ts';
 import { announceHeads } from '../../worker/seal/announce-heads.ts';
+import { auditIn } from '../support/audit.ts';
 import type { Company } from '../support/companies.ts';
 import { until } from '../support/held-invoice.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { startRelay } from '../support/relay.ts';
 import { openSealer, sealAll } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
+import { inRolledBackTransaction } from '../support/tampering.ts';
 
 const KEY = signingKey().parse(`first:${randomBytes(32).toString('base64')}`);
 
@@ -165,3 +168,39 @@ async function fetchKeys() {
   expect(response.status).toBe(200);
   return { body: JSON.parse(await response.text()) };
 }
+
+describe('the auditor names what of the heads does not agree, and what was gone past', () => {
+  const PLANTS: Readonly<Record<string, readonly [sql: string, kinds: readonly string[]]>> = {
+    'a head that another key has signed': [
+      "UPDATE seal_heads SET signature = sha256('a') || sha256('b') WHERE company_id = $1 AND log = 'audit' AND position = 1",
+      ['head-forged'],
+    ],
+    'a chain that was rebuilt with its batch, while the head is out': [
+      `UPDATE seal_batches SET head = sha256('rebuilt') WHERE company_id = $1 AND log = 'journal'
+         AND last_number = (SELECT number FROM seal_heads WHERE company_id = $1 AND log = 'journal' AND position = 1)`,
+      ['seal-chain-broken', 'seal-chain-broken', 'head-differs'],
+    ],
+    'a head that was deleted': [
+      "DELETE FROM seal_heads WHERE company_id = $1 AND log = 'journal' AND position = 1",
+      ['head-missing'],
+    ],
+    'a row behind the seal': [
+      `INSERT INTO idempotent_write_audit_log (xid, company_id, operation_name, operation_type, idempotency_key, user_id, status,
+         request_id, route_path, http_method)
+       SELECT '3', company_id, operation_name, operation_type, idempotency_key, user_id, 'replayed', request_id, route_path,
+         http_method FROM idempotent_write_audit_log WHERE company_id = $1 LIMIT 1`,
+      ['row-unsealed'],
+    ],
+  };
+
+  test.each(Object.entries(PLANTS))('%s', async (_what, [sql, kinds]) => {
+    await inRolledBackTransaction(system.owner, async (client) => {
+      const checks = [SEALS_CHECK, HEADS_CHECK, UNSEALED_CHECK];
+      expect(await auditIn(client, { checks })).toMatchObject({ named: [], couldNotAsk: [] });
+      expect((await client.query(sql, [company.id])).rowCount).toBeGreaterThan(0);
+      const { named } = await auditIn(client, { checks });
+      expect(named.map(({ kind }) => kind)).toEqual(kinds);
+      expect(new Set(named.map(({ companyId }) => companyId))).toEqual(new Set([company.id]));
+    });
+  });
+});
