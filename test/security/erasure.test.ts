@@ -4,8 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bankTransaction } from '../support/bank.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
-import { anotherEraser, callErasure, sealAllOf, whereIs } from '../support/erasing.ts';
+import { anotherEraser, callErasure, whereIs } from '../support/erasing.ts';
 import { executedPayRun, hire } from '../support/payroll.ts';
+import { sealAllOf } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const REFUSED_BY_PRIVILEGE = '42501';

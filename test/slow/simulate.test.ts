@@ -13,8 +13,8 @@ import { type Simulation, simulate } from '../../deploy/simulate/simulate.ts';
 import { isDecision, type Step } from '../../deploy/simulate/step.ts';
 import { runsCheck } from '../../worker/auditor/runs-check.ts';
 import { auditIn } from '../support/audit.ts';
-import { sealAllOf } from '../support/erasing.ts';
 import { inForm } from '../support/form.ts';
+import { sealAllOf } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { signToken } from '../support/tokens.ts';
 

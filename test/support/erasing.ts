@@ -1,18 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { onTestFinished } from 'vitest';
-import { openSealer, sealAll } from './seals.ts';
 import type { System } from './system.ts';
-
-/** Seals all that is there. */
-export async function sealAllOf(system: System): Promise<void> {
-  const sealer = openSealer(system);
-  try {
-    await sealAll(sealer);
-  } finally {
-    await sealer.close();
-  }
-}
 
 /** The table and column of each value in the database, as the owner sees all of it, that has the text in it. */
 export async function whereIs(owner: pg.Pool, text: string): Promise<string[]> {

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import type { SealedLog } from '../../activities/seal/content.ts';
 import { leafOf, NO_DIGEST, nextInChain, rootOf } from '../../activities/seal/digests.ts';
 import type { SigningKey } from '../../activities/seal/signing-key.ts';
-import { signHead } from './seal.ts';
+import { signHead } from './seals.ts';
 
 const run = promisify(execFile);
 const SECOND_VERIFIER = join(import.meta.dirname, 'verify_seal.py');

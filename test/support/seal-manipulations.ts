@@ -1,8 +1,8 @@
 import type { SealedLog } from '../../activities/seal/content.ts';
 import { leafOf } from '../../activities/seal/digests.ts';
 import type { SigningKey } from '../../activities/seal/signing-key.ts';
-import { sealKey } from './seal.ts';
 import { type BundleLog, editContent, type Row, sealAnew, type VerifierOptions } from './seal-bundles.ts';
+import { sealKey } from './seals.ts';
 
 /** What somebody may do to a log, and the row that is then named, by which check. */
 export type Manipulation = {

@@ -11,8 +11,8 @@ import { MONTH_STEPS } from '../../activities/controls/month-steps.ts';
 import { RECORD_CONTROLS } from '../../activities/controls/record.ts';
 import { StorageError, type Tx } from '../../activities/database.ts';
 import type { Company } from '../support/companies.ts';
-import { sealAllOf } from '../support/erasing.ts';
 import { keepBooks } from '../support/kept-books.ts';
+import { sealAllOf } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 import {
   account,

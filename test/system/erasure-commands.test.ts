@@ -3,9 +3,9 @@ import { brokenControls } from '../../activities/controls/controls.ts';
 import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
 import { ownerUrlOf, runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
-import { anotherEraser, callErasure, sealAllOf, whereIs } from '../support/erasing.ts';
+import { anotherEraser, callErasure, whereIs } from '../support/erasing.ts';
 import { employeeBody, hire } from '../support/payroll.ts';
-import { findingsOf } from '../support/seals.ts';
+import { findingsOf, sealAllOf } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 let system: System;

@@ -5,9 +5,9 @@ import { bankTransaction, matching } from '../support/bank.ts';
 import { changeSettings } from '../support/books.ts';
 import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
-import { callErasure, sealAllOf, whereIs } from '../support/erasing.ts';
+import { callErasure, whereIs } from '../support/erasing.ts';
 import { employeeBody, executedPayRun, hire } from '../support/payroll.ts';
-import { findingsOf } from '../support/seals.ts';
+import { findingsOf, sealAllOf } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 let system: System;

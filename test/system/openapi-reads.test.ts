@@ -27,7 +27,7 @@ import { paymentBody } from '../support/effects.ts';
 import { numberEvents } from '../support/events.ts';
 import { answerSchemaOf, type Document, fetchDocument, type RouteDocument, routesOf } from '../support/openapi.ts';
 import { executedPayRun, stockedItem } from '../support/payroll.ts';
-import { publishNow, sealAll, sealKey } from '../support/seal.ts';
+import { publishNow, sealAllOf, sealKey } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { takeBack } from '../support/take-back.ts';
 
@@ -95,7 +95,7 @@ describe('the document and what is read', () => {
     };
     // An export is no JSON: test/system/general-ledger.test.ts reads it.
     const isJson = ({ path }: { path: string }) => path !== '/api/reports/general-ledger';
-    await sealAll(system);
+    await sealAllOf(system);
     await publishNow(system, [company.id], sealKey('k'));
     for (const { path, route } of routesOf(document).filter((one) => one.method === 'get' && isJson(one))) {
       const { status, json, text } = await company.api.get(

@@ -14,7 +14,7 @@ import { paymentBody } from '../support/effects.ts';
 import { until } from '../support/held-invoice.ts';
 import { executedPayRun, stockedItem } from '../support/payroll.ts';
 import { startProxy, targetOf, through } from '../support/proxy.ts';
-import { publishNow, sealAll, sealKey } from '../support/seal.ts';
+import { publishNow, sealAllOf, sealKey } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { takeBack } from '../support/take-back.ts';
 
@@ -58,7 +58,7 @@ beforeAll(async () => {
     ':payRunId': run.id,
     ':itemId': item.id,
   };
-  await sealAll(system);
+  await sealAllOf(system);
   await publishNow(system, [company.id], sealKey('k'));
   paths = Object.fromEntries(READS.map(({ path }) => [path, path.replace(/:\w+/, (name) => ids[name] ?? name)]));
 });

@@ -5,8 +5,8 @@ import { setPolicies } from '../support/approvals.ts';
 import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
 import { ownerUrlOf } from '../support/commands.ts';
 import { paymentBody } from '../support/effects.ts';
-import { sealAllOf } from '../support/erasing.ts';
 import { sqlOfPage } from '../support/page-sql.ts';
+import { sealAllOf } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const BLOCKS = sqlOfPage('docs/runbooks.md');

@@ -8,7 +8,6 @@ import { exportBundle } from '../../deploy/operator/audit-export/export-bundle.t
 import { runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
 import { keepBooks } from '../support/kept-books.ts';
-import { publishNow, sealAll, sealKey } from '../support/seal.ts';
 import {
   type BundleLog,
   copyBundle,
@@ -25,6 +24,7 @@ import {
   verifyInPython,
 } from '../support/seal-bundles.ts';
 import { behindAgreed, doubleAmounts, MANIPULATIONS, rowOf } from '../support/seal-manipulations.ts';
+import { publishNow, sealAllOf, sealKey } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 let system: System;
@@ -50,12 +50,12 @@ beforeAll(async () => {
   key = sealKey('test-key');
   await keepBooks(company, system.owner);
   await postedEarlier();
-  await sealAll(system, { rowsAPage: 7, onPage: publish });
+  await sealAllOf(system, { rowsAPage: 7, onPage: publish });
   for (const one of [company, other, company]) await one.invoice();
-  await sealAll(system, { rowsAPage: 4 });
+  await sealAllOf(system, { rowsAPage: 4 });
   await publish();
   await company.invoice();
-  await sealAll(system);
+  await sealAllOf(system);
   await company.invoice();
 
   whole = await exported('whole');

@@ -8,8 +8,8 @@ import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { hire, payRun, stockedItem } from '../support/payroll.ts';
-import { publishNow, sealAll, sealKey } from '../support/seal.ts';
 import { pythonMissing, verifiedText, verify, verifyInPython } from '../support/seal-bundles.ts';
+import { publishNow, sealAllOf, sealKey } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const VERIFIER = join(import.meta.dirname, '../../deploy/operator/audit-export');
@@ -45,7 +45,7 @@ function writeKeys(name: string, { id: kid, publicKey }: SigningKey): string {
 const proofOf = (of: string, as = company.api): Promise<Answer> => as.get(`/api/writes/${of}/proof`);
 
 async function sealAndPublish(): Promise<void> {
-  await sealAll(system, { rowsAPage: 5 });
+  await sealAllOf(system, { rowsAPage: 5 });
   await publishNow(system, [company.id], key);
 }
 
@@ -103,7 +103,7 @@ describe('the proof of a write', () => {
     });
     expect(unsealed.json.detail).toMatch(/^The entry of the write is not sealed yet/);
     expect(unsealed.headers.get('retry-after')).toBe('2');
-    await sealAll(system);
+    await sealAllOf(system);
     const unpublished = await proofOf('paid');
     expect(unpublished.json.detail).toMatch(/^The entry of the write is sealed, and no published head covers it yet/);
     expect(unpublished.headers.get('retry-after')).toBe('60');
@@ -280,6 +280,12 @@ describe('a row that is not what was sealed', () => {
     const batches = `UPDATE seal_batches SET root = decode(reverse(encode(root, 'hex')), 'hex') WHERE company_id = '${company.id}' AND log = 'journal'`;
     await whileChanged(batches, batches, async () => {
       expect((await proofOf('paid')).json.missing).toEqual([{ log: 'journal', reason: 'altered' }]);
+    });
+    // Of the rows beside it in its batch alone: the batch and its head are as they were, and the path leads elsewhere.
+    const beside = `UPDATE sealed_audit_rows SET leaf = decode(reverse(encode(leaf, 'hex')), 'hex')
+      WHERE company_id = '${company.id}' AND number <> ${json.rows[1].number}`;
+    await whileChanged(beside, beside, async () => {
+      expect((await proofOf('paid')).json.missing).toEqual([{ log: 'audit', reason: 'altered' }]);
     });
     expect((await proofOf('paid')).json).toEqual(json);
   });
