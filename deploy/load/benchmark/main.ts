@@ -55,7 +55,7 @@ await run(
     .addOption(
       new Option(
         '--mode <mode>',
-        'new: distinct payments; replay: repetitions; storm: one key at once; burst: distinct payments at once; instrumentation, encryption: the cost of metrics and logs, or of encrypted payloads; growth: a full database against an almost empty one; batch: files of payments beside single ones and SQL; batch-beside: single payments without and during a batch',
+        'new: distinct payments; replay: repetitions; storm: one key at once; burst: distinct payments at once; instrumentation, encryption, sealing: the cost of metrics and logs, of encrypted payloads, or of the seal; growth: a full database against an almost empty one; batch: files of payments beside single ones and SQL; batch-beside: single payments without and during a batch',
       )
         .choices([...MODES, ...SWITCHES, GROWTH, ...BATCH_MODES])
         .default('new'),

@@ -5,43 +5,29 @@ import type { ApiProcess, Grouping } from './api-process.ts';
 import { measureApi } from './run.ts';
 import type { Segment } from './segment.ts';
 import type { Session } from './session.ts';
+import { startWorkerProcess, type WorkerProcess } from './worker-process.ts';
 
 /** What can be switched off, to see what it costs. */
-export const SWITCHES = ['instrumentation', 'encryption'] as const;
+export const SWITCHES = ['instrumentation', 'encryption', 'sealing'] as const;
 export type Switch = (typeof SWITCHES)[number];
 
 /**
- * Measures what metrics and log lines, or encrypted payloads, cost. Two API processes that differ only in these get load in
- * turn, so that other changes on the machine affect both. Both are scraped meanwhile; the page of one without metrics is empty.
+ * Measures what metrics and log lines, encrypted payloads, or the seal cost. Two sides that differ only in these get load in turn, so
+ * that other changes on the machine affect both. Both are scraped meanwhile; the page of one without metrics is empty.
  */
 export async function measureOnOff(
   session: Session,
-  options: {
-    readonly of: Switch;
-    readonly concurrency: number;
-    readonly seconds: number;
-    readonly pairs: number;
-    readonly grouping: Grouping;
-  },
+  options: OnOffOptions,
   log: (line: string) => void,
 ): Promise<OnOffResult> {
-  const { concurrency, seconds, pairs, grouping } = options;
+  const { concurrency, seconds, pairs } = options;
   const settings: Settings = SETTINGS[options.of];
-  const another = (which: 'on' | 'off') => {
-    const { instrumentation = true, ...environment } = settings[which];
-    const queue = { TEMPORAL_TASK_QUEUE: `benchmark-${which}` };
-    return session.anotherApi(grouping, { instrumentation, environment: { ...environment, ...queue } });
-  };
-  const apis = {
-    on: await another('on'),
-    off: await another('off'),
-  };
+  const sides = options.of === 'sealing' ? await oneApi(session, options) : await twoApis(session, options);
   const slices: { on: Segment; off: Segment }[] = [];
   const violations: string[] = [];
   const measure = async (which: 'on' | 'off') => {
     session.signal.throwIfAborted();
-    const load = { mode: 'new', concurrency, seconds, rate: undefined } as const;
-    const measured = await withScrapes(apis[which], () => measureApi(session, [apis[which]], load));
+    const measured = await sides[which]({ mode: 'new', concurrency, seconds, rate: undefined });
     violations.push(...measured.violations);
     return measured.segment;
   };
@@ -60,6 +46,60 @@ export async function measureOnOff(
     }
   }
   return { options, settings, slices, costs: costsOf(slices), violations };
+}
+
+type OnOffOptions = {
+  readonly of: Switch;
+  readonly concurrency: number;
+  readonly seconds: number;
+  readonly pairs: number;
+  readonly grouping: Grouping;
+};
+
+type Side = (load: Parameters<typeof measureApi>[2]) => ReturnType<typeof measureApi>;
+type Sides = Readonly<Record<'on' | 'off', Side>>;
+
+/** One API each. */
+async function twoApis(session: Session, { of, grouping }: OnOffOptions): Promise<Sides> {
+  const settings: Settings = SETTINGS[of];
+  const side = async (which: 'on' | 'off'): Promise<Side> => {
+    const { instrumentation = true, ...environment } = settings[which];
+    const queue = { TEMPORAL_TASK_QUEUE: `benchmark-${which}` };
+    const api = await session.anotherApi(grouping, { instrumentation, environment: { ...environment, ...queue } });
+    return (load) => withScrapes(api, () => measureApi(session, [api], load));
+  };
+  return { on: await side('on'), off: await side('off') };
+}
+
+/**
+ * One API, and a worker that seals or does not. Whatever the other side has left is sealed before the measurement begins. The seal
+ * follows a second or two behind, at the begin as at the end, so that as many writes are sealed as are made.
+ */
+async function oneApi(session: Session, { grouping }: OnOffOptions): Promise<Sides> {
+  const [api] = await session.apis(grouping);
+  if (api === undefined) throw new Error('Bug! A session has at least one API');
+  const side =
+    (environment: Readonly<Record<string, string>>): Side =>
+    async (load) => {
+      const worker = await startWorkerProcess({ ...session, environment });
+      try {
+        if (environment === SETTINGS.sealing.on) await untilSealed(worker, session.signal);
+        const pids = { worker: worker.pid };
+        return await withScrapes(api, () => measureApi(session, [api], { ...load, pids }));
+      } finally {
+        await worker.stop();
+      }
+    };
+  return { on: side(SETTINGS.sealing.on), off: side(SETTINGS.sealing.off) };
+}
+
+async function untilSealed({ url }: WorkerProcess, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const page = await fetch(`${url}/metrics`, { signal }).then((answer) => answer.text());
+    const lag = /^seal_lag_seconds(?:\{.*\})? (\S+)$/m.exec(page)?.[1];
+    if (lag !== undefined && Number(lag) < SEALED_LAG_SECONDS) return;
+    await sleep(500, undefined, { signal });
+  }
 }
 
 export type OnOffResult = {
@@ -81,8 +121,11 @@ const SETTINGS = {
     on: { instrumentation: true, LOG_LEVEL: 'info' },
     off: { instrumentation: false, LOG_LEVEL: 'silent' },
   },
+  sealing: { on: {}, off: { SEALER_DATABASE_URL: '' } },
   encryption: { on: { PAYLOAD_ENCRYPTION: 'require' }, off: { PAYLOAD_KEYS: '' } },
 } as const satisfies Record<Switch, Settings>;
+/** Sealing has caught up. */
+const SEALED_LAG_SECONDS = 2;
 /** Three times as often as in our Prometheus configuration. */
 const SCRAPE_INTERVAL_MS = 5_000;
 /** What is promised. For information: no ratio makes a run fail. */
@@ -107,9 +150,10 @@ export function onOffText({ settings, slices, costs, violations }: OnOffResult):
 }
 
 function settingsText(setting: Setting): string {
-  return Object.entries(setting)
+  const text = Object.entries(setting)
     .map(([name, value]) => `${name}=${value}`)
     .join(' ');
+  return text === '' ? 'as in production' : text;
 }
 
 function costsOf(slices: OnOffResult['slices']): Cost[] {

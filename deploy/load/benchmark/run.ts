@@ -74,7 +74,11 @@ export function describe({ mode, concurrency, rate, grouping }: RunOptions): str
 export async function measureApi(
   session: Session,
   apis: readonly ApiProcess[],
-  options: Load & { readonly seconds: number },
+  options: Load & {
+    readonly seconds: number;
+    /** Further processes whose CPU time counts. */
+    readonly pids?: Readonly<Record<string, number>>;
+  },
 ): Promise<{
   readonly segment: Segment;
   readonly errors: Readonly<Record<string, number>>;
@@ -95,7 +99,7 @@ export async function measureApi(
   const http = openHttpInTurn(apis, connections);
   const rigs = session.payers.map(({ token, invoiceIds }) => createRig(http, token, invoiceIds));
   try {
-    const segment = await measureSegment({ ...pidsOf(apis), ...serverPids(session) }, (onEdge) =>
+    const segment = await measureSegment({ ...pidsOf(apis), ...serverPids(session), ...options.pids }, (onEdge) =>
       sendLoad(options, rigs, {
         warmUpMs: WARM_UP_MS,
         measureMs: options.seconds * 1_000,

@@ -6,15 +6,21 @@ import { RAISED } from './api-process.ts';
 import { type ServerProcess, startServerProcess } from './server-process.ts';
 import type { Servers } from './servers.ts';
 
+/** `url`: where its metrics are. */
+export type WorkerProcess = ServerProcess & { readonly url: string };
+
 /** Starts the worker as production does, except that it may call a receiver on this machine. */
 export async function startWorkerProcess(options: {
   readonly servers: Pick<Servers, 'folder' | 'database' | 'temporalAddress'>;
   readonly bundle: string;
   readonly signal: AbortSignal;
-}): Promise<ServerProcess> {
+  /** Overrides everything else. */
+  readonly environment?: Readonly<Record<string, string>>;
+}): Promise<WorkerProcess> {
   const { servers, bundle, signal } = options;
   const port = await freeLoopbackPort();
-  return startServerProcess({
+  const url = `http://127.0.0.1:${port}`;
+  const worker = await startServerProcess({
     script: 'worker/main.ts',
     environment: {
       ...RAISED,
@@ -29,10 +35,12 @@ export async function startWorkerProcess(options: {
       WEBHOOK_MASTER_KEY: randomBytes(32).toString('hex'),
       WEBHOOK_ALLOW_PRIVATE: '1',
       ...{ HOST: '127.0.0.1', TEMPORAL_NAMESPACE: '', NODE_ENV: '' },
+      ...options.environment,
     },
-    readyUrl: `http://127.0.0.1:${port}/livez`,
+    readyUrl: `${url}/livez`,
     folder: servers.folder,
     name: 'worker',
     signal,
   });
+  return { ...worker, url };
 }
