@@ -15,9 +15,14 @@ export const NO_DIGEST: Digest = Buffer.alloc(32);
 const link = Buffer.alloc(72);
 const node = Buffer.alloc(65, 1);
 
+/** `hash` makes a string in half the time of a buffer. */
+function sha256(data: string | Buffer): Digest {
+  return Buffer.from(hash('sha256', data, 'binary'), 'binary');
+}
+
 /** A leaf of the tree (RFC 6962, section 2.1): SHA-256 of 0x00 and the content. */
 export function leafOf(content: string): Digest {
-  return hash('sha256', `\0${content}`, 'buffer');
+  return sha256(`\0${content}`);
 }
 
 /** The chain's next digest: SHA-256 of the one before, the row's number (8 bytes, big-endian) and its leaf. */
@@ -25,7 +30,7 @@ export function nextInChain(previous: Digest, number: bigint, leaf: Digest): Dig
   previous.copy(link);
   link.writeBigUInt64BE(number, 32);
   leaf.copy(link, 40);
-  return hash('sha256', link, 'buffer');
+  return sha256(link);
 }
 
 /** The Merkle tree hash of at least one leaf (RFC 6962, section 2.1). */
@@ -75,5 +80,5 @@ function pairs(level: readonly Digest[]): Digest[] {
 function nodeOf(left: Digest, right: Digest): Digest {
   left.copy(node, 1);
   right.copy(node, 33);
-  return hash('sha256', node, 'buffer');
+  return sha256(node);
 }

@@ -1,5 +1,12 @@
 import type { Tx } from '../database.ts';
-import { auditContent, entryContent, type Salt, type SealedAuditRow, type SealedLog } from './content.ts';
+import {
+  auditContent,
+  entryContent,
+  type Salt,
+  type SealedAuditRow,
+  type SealedEntry,
+  type SealedLog,
+} from './content.ts';
 import { type Digest, leafOf, type PathNode, pathTo, rootFrom } from './digests.ts';
 import { type BatchRow, saltOf } from './read-log.ts';
 import {
@@ -8,7 +15,7 @@ import {
   ENTRY_CONTENT,
   ENTRY_JOINS,
   type ReadEntry,
-  toSealedEntry,
+  toSealedEntries,
 } from './sealed-rows.ts';
 
 /**
@@ -46,8 +53,9 @@ export async function proveEntry(tx: Tx, writeId: string): Promise<Proving | und
     [writeId],
   );
   if (found === undefined) return undefined;
-  const { sealed_number: number, sealed_leaf: leaf, ...entry } = found;
-  return prove(tx, { log: 'journal', number, leaf, content: (salt) => entryContent(toSealedEntry(entry), salt) });
+  const { sealed_number: number, sealed_leaf: leaf } = found;
+  const [entry] = await toSealedEntries((sql, values) => tx.query(sql, values), [found]);
+  return prove(tx, { log: 'journal', number, leaf, content: (salt) => entryContent(entry as SealedEntry, salt) });
 }
 
 /** Which audit row: that of the transaction that gave the key its outcome. */

@@ -1,5 +1,13 @@
 import type pg from 'pg';
-import { auditContent, entryContent, SALT_LENGTH, type Salt, type SealedAuditRow, type SealedLog } from './content.ts';
+import {
+  auditContent,
+  entryContent,
+  SALT_LENGTH,
+  type Salt,
+  type SealedAuditRow,
+  type SealedEntry,
+  type SealedLog,
+} from './content.ts';
 import type { Digest } from './digests.ts';
 import {
   AUDIT_CONTENT,
@@ -7,7 +15,7 @@ import {
   ENTRY_CONTENT,
   ENTRY_JOINS,
   type ReadEntry,
-  toSealedEntry,
+  toSealedEntries,
 } from './sealed-rows.ts';
 
 /** Reads a log with its seal, a page at a time: for whoever verifies it, and for a bundle. */
@@ -74,11 +82,24 @@ export async function readSealedRows(
   first: bigint,
   last: bigint,
 ): Promise<ReadonlyMap<bigint, SealedRow>> {
-  const { rows } =
-    log === 'journal'
-      ? await database.query<SealedColumns & Partial<ReadEntry>>(SEALED_ENTRIES, [companyId, first, last])
-      : await database.query<SealedColumns & Partial<SealedAuditRow>>(SEALED_AUDIT_ROWS, [companyId, first, last]);
+  const read = log === 'journal' ? readSealedEntries : readSealedAuditRows;
+  const rows = await read(database, [companyId, first, last]);
   return new Map(rows.map((row) => [BigInt(row.sealed_number), toSealedRow(log, row)]));
+}
+
+type Range = [companyId: string, first: bigint, last: bigint];
+
+async function readSealedEntries(database: Queryable, range: Range): Promise<(SealedColumns & Partial<SealedEntry>)[]> {
+  const { rows } = await database.query<SealedColumns & ReadEntry>(SEALED_ENTRIES, range);
+  return toSealedEntries(async (sql, values) => (await database.query(sql, values)).rows as never, rows);
+}
+
+async function readSealedAuditRows(
+  database: Queryable,
+  range: Range,
+): Promise<(SealedColumns & Partial<SealedAuditRow>)[]> {
+  const { rows } = await database.query<SealedColumns & Partial<SealedAuditRow>>(SEALED_AUDIT_ROWS, range);
+  return rows;
 }
 
 type SealedColumns = {
@@ -88,18 +109,15 @@ type SealedColumns = {
   readonly sealed_archived: boolean;
 };
 
-function toSealedRow(log: SealedLog, row: SealedColumns & Partial<ReadEntry | SealedAuditRow>): SealedRow {
-  const { sealed_number: _number, sealed_leaf, sealed_row_id, sealed_archived, ...content } = row;
-  const isThere = content.companyId !== null && !sealed_archived;
+function toSealedRow(log: SealedLog, row: SealedColumns & Partial<SealedEntry | SealedAuditRow>): SealedRow {
+  const isThere = row.companyId !== null && !row.sealed_archived;
   const of = (salt: Salt) =>
-    log === 'journal'
-      ? entryContent(toSealedEntry(content as ReadEntry), salt)
-      : auditContent(content as SealedAuditRow, salt);
+    log === 'journal' ? entryContent(row as SealedEntry, salt) : auditContent(row as SealedAuditRow, salt);
   return {
-    leaf: sealed_leaf,
-    row_id: sealed_row_id,
-    write_id: content.writeId ?? null,
-    is_archived: sealed_archived,
+    leaf: row.sealed_leaf,
+    row_id: row.sealed_row_id,
+    write_id: row.writeId ?? null,
+    is_archived: row.sealed_archived,
     content: isThere ? of : null,
   };
 }

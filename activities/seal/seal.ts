@@ -1,7 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { crashPoint } from '../crash-points.ts';
 import { type Pool, type Tx, transaction } from '../database.ts';
-import { auditContent, entryContent, SALT_LENGTH, type SealedAuditRow, type SealedLog } from './content.ts';
+import {
+  auditContent,
+  entryContent,
+  SALT_LENGTH,
+  type SealedAuditRow,
+  type SealedEntry,
+  type SealedLog,
+} from './content.ts';
 import { type Digest, leafOf, NO_DIGEST, nextInChain, rootOf } from './digests.ts';
 import {
   AUDIT_CONTENT,
@@ -9,7 +16,7 @@ import {
   ENTRY_CONTENT,
   ENTRY_JOINS,
   type ReadEntry,
-  toSealedEntry,
+  toSealedEntries,
 } from './sealed-rows.ts';
 
 /**
@@ -135,7 +142,7 @@ async function beginEpoch(tx: Tx, epoch: number, { verification_epoch, database 
 /** Rows to seal, in this order, and where to go on. */
 type Page = { readonly rows: readonly Row[]; readonly next: Position; readonly isFull: boolean };
 type Row =
-  | { readonly log: 'journal'; readonly companyId: string; readonly entry: ReadEntry }
+  | { readonly log: 'journal'; readonly companyId: string; readonly entry: SealedEntry }
   | { readonly log: 'audit'; readonly companyId: string; readonly audit: SealedAuditRow };
 
 const PHASES: Readonly<Record<Phase, (tx: Tx, position: Position, limit: number) => Promise<Page>>> = {
@@ -154,7 +161,7 @@ async function sweepEntries(tx: Tx, position: Position, limit: number): Promise<
      ) AS e ${ENTRY_JOINS} ORDER BY e.created_at, e.id`,
     [position.swept_company, limit],
   );
-  const rows = entries.map((entry) => ({ log: 'journal', companyId: entry.companyId, entry }) as const);
+  const rows = await toRows(tx, entries);
   if (entries.length === limit) return { rows, next: position, isFull: true };
   const [company] = await tx.query<{ id: string }>('SELECT id FROM companies WHERE id > $1 ORDER BY id LIMIT 1', [
     position.swept_company,
@@ -228,9 +235,14 @@ async function readRows(tx: Tx, keys: readonly Cursor[]): Promise<Row[]> {
     ),
   ]);
   return [
-    ...entries.map((entry) => ({ log: 'journal', companyId: entry.companyId, entry }) as const),
+    ...(await toRows(tx, entries)),
     ...audits.map((audit) => ({ log: 'audit', companyId: audit.companyId, audit }) as const),
   ];
+}
+
+async function toRows(tx: Tx, entries: readonly ReadEntry[]): Promise<Row[]> {
+  const sealed = await toSealedEntries((sql, values) => tx.query(sql, values), entries);
+  return sealed.map((entry) => ({ log: 'journal', companyId: entry.companyId, entry }));
 }
 
 /** Rows of one log of one company, to be sealed together. */
@@ -275,7 +287,7 @@ function sealBatch(batch: Batch, lastNumber: bigint, lastHead: Digest): SealedBa
   const salts = randomBytes(SALT_LENGTH * batch.rows.length);
   const leaves = batch.rows.map((row, i) => {
     const salt = salts.subarray(i * SALT_LENGTH, (i + 1) * SALT_LENGTH);
-    return leafOf(row.log === 'journal' ? entryContent(toSealedEntry(row.entry), salt) : auditContent(row.audit, salt));
+    return leafOf(row.log === 'journal' ? entryContent(row.entry, salt) : auditContent(row.audit, salt));
   });
   const first = lastNumber + 1n;
   const head = leaves.reduce((previous, leaf, i) => nextInChain(previous, first + BigInt(i), leaf), lastHead);

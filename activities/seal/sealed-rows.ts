@@ -1,4 +1,4 @@
-import type { SealedEntry, SealedLine } from './content.ts';
+import type { SealedEntry } from './content.ts';
 
 /**
  * How rows are read whose content is sealed: by the sealer, by whoever verifies, and for a proof. Whatever is not read here is
@@ -15,11 +15,9 @@ export const ENTRY_CONTENT = `e.company_id AS "companyId", e.id AS "entryId", e.
   e.entry_date::text AS date, e.description, e.reverses, nullif(e.metadata, '{}') AS metadata,
   ${instant('e.created_at')} AS "postedAt", w.user_id AS "postedBy",
   coalesce(q.approved_by, r.approved_by) AS "approvedBy", w.request_id AS "requestId", ${REQUEST_AND_ANSWER},
-  (SELECT json_agg(json_build_object('id', l.id, 'lineNumber', l.line_number, 'accountId', l.account_id,
-     'accountCode', a.code, 'accountType', a.type, 'amount', l.amount_minor::text, 'currency', l.currency, 'memo', l.memo)
+  (SELECT json_agg(json_build_array(l.id, l.line_number, l.account_id, l.amount_minor::text, l.currency, l.memo)
      ORDER BY l.line_number)
-   FROM journal_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
-   WHERE l.company_id = e.company_id AND l.entry_id = e.id) AS lines`;
+   FROM journal_lines l WHERE l.company_id = e.company_id AND l.entry_id = e.id) AS lines`;
 
 /** Follows `FROM journal_entries e`. A write that was deleted leaves its members null. */
 export const ENTRY_JOINS = `
@@ -29,7 +27,10 @@ export const ENTRY_JOINS = `
   LEFT JOIN approval_requests q ON q.company_id = e.company_id AND q.write_id = e.write_id`;
 
 /** An entry as it was read; `lines` is null where all have been deleted. */
-export type ReadEntry = Omit<SealedEntry, 'lines'> & { readonly lines: readonly SealedLine[] | null };
+export type ReadEntry = Omit<SealedEntry, 'lines'> & { readonly lines: readonly ReadLine[] | null };
+type ReadLine = readonly [
+  ...[id: string, lineNumber: number, accountId: string, amount: string, currency: string, memo: string | null],
+];
 
 /** Columns of an audit row `a` and the write `w` that a `new` one tells of. */
 export const AUDIT_CONTENT = `a.company_id AS "companyId", a.id::text AS id, ${instant('a.timestamp')} AS timestamp,
@@ -44,7 +45,39 @@ export const AUDIT_CONTENT = `a.company_id AS "companyId", a.id::text AS id, ${i
 export const AUDIT_JOINS = `
   LEFT JOIN idempotent_writes w ON a.status = 'new' AND w.company_id = a.company_id AND w.write_id = a.deterministic_id`;
 
-/** The entry as its content takes it. */
-export function toSealedEntry({ lines, ...entry }: ReadEntry): SealedEntry {
-  return { ...entry, lines: lines ?? [] };
+/** Reads the accounts of the lines once for all entries: joined to each line they cost as much as all else of an entry. */
+export async function toSealedEntries<E extends ReadEntry>(
+  query: <R extends object>(sql: string, values: unknown[]) => Promise<readonly R[]>,
+  entries: readonly E[],
+): Promise<(Omit<E, 'lines'> & SealedEntry)[]> {
+  const accounts = await readAccounts(query, entries);
+  return entries.map((entry) => ({
+    ...entry,
+    lines: (entry.lines ?? []).map(([id, lineNumber, accountId, amount, currency, memo]) => {
+      const account = accounts.get(entry.companyId + accountId);
+      // Empty where the account was deleted: then the line is not what was sealed.
+      const { code: accountCode, type: accountType } = account ?? { code: '', type: '' };
+      return { id, lineNumber, accountId, accountCode, accountType, amount, currency, memo };
+    }),
+  }));
+}
+
+type Account = { readonly company_id: string; readonly id: string; readonly code: string; readonly type: string };
+
+/** By company and ID. */
+async function readAccounts(
+  query: Parameters<typeof toSealedEntries>[0],
+  entries: readonly ReadEntry[],
+): Promise<ReadonlyMap<string, Account>> {
+  const keys = new Map<string, readonly [companyId: string, accountId: string]>();
+  for (const { companyId, lines } of entries) {
+    for (const [, , accountId] of lines ?? []) keys.set(companyId + accountId, [companyId, accountId]);
+  }
+  if (keys.size === 0) return new Map();
+  const accounts = await query<Account>(
+    `SELECT a.company_id, a.id, a.code, a.type FROM unnest($1::uuid[], $2::uuid[]) AS k (company_id, id)
+     JOIN accounts a USING (company_id, id)`,
+    [[...keys.values()].map(([companyId]) => companyId), [...keys.values()].map(([, id]) => id)],
+  );
+  return new Map(accounts.map((account) => [account.company_id + account.id, account]));
 }
