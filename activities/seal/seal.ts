@@ -86,9 +86,15 @@ export async function sealLagSeconds(pool: Pool): Promise<number | undefined> {
   }
 }
 
+/**
+ * A page is little beside the tables that it is joined with. So it is looked up by indexes, also where the planner believes that
+ * the tables are small, as it does until they were analyzed.
+ */
 export function becomeSealer(tx: Tx): Promise<unknown> {
   return tx.query(
-    "SELECT set_config('role', 'accubooks_sealer', true), set_config('search_path', 'public, pg_temp', true)",
+    `SELECT set_config('role', 'accubooks_sealer', true), set_config('search_path', 'public, pg_temp', true),
+       set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+       set_config('enable_seqscan', 'off', true)`,
   );
 }
 
@@ -180,7 +186,7 @@ async function sweepAuditRows(tx: Tx, position: Position, limit: number): Promis
   const next =
     found.last === undefined || !found.isFull
       ? { phase: 'follow' as const, audit_id: 0n }
-      : { swept_until: found.last.at, audit_id: found.last.id };
+      : { swept_until: found.last.found_at, audit_id: found.last.found_id };
   return { rows: found.rows, next: { ...position, ...next }, isFull: true };
 }
 
@@ -193,51 +199,52 @@ async function follow(tx: Tx, position: Position, limit: number): Promise<Page> 
     order: 'a.xid, a.id',
     values: [position.xid, position.audit_id, limit],
   });
-  const next = last === undefined ? {} : { xid: last.xid ?? position.xid, audit_id: last.id };
+  const next = last === undefined ? {} : { xid: last.found_xid ?? position.xid, audit_id: last.found_id };
   return { rows, next: { ...position, ...next }, isFull };
 }
 
-type Cursor = { readonly xid: string | null; readonly at: string; readonly id: bigint };
+/** Where a row of the audit log stands, and whether it is sealed already. */
+type Found = SealedAuditRow & {
+  readonly found_xid: string | null;
+  readonly found_at: string;
+  readonly found_id: bigint;
+  readonly is_sealed: boolean;
+};
 
 /** A page of audit rows, each that is not sealed yet with the entry that its write has posted, if that is not. */
 async function readAuditPage(
   tx: Tx,
   { page, order, values }: { page: string; order: string; values: readonly [...unknown[], limit: number] },
-): Promise<{ rows: Row[]; last: Cursor | undefined; isFull: boolean }> {
-  const found = await tx.query<Cursor & { sealed: boolean; entry_id: string | null; content: SealedAuditRow }>(
+): Promise<{ rows: Row[]; last: Found | undefined; isFull: boolean }> {
+  const found = await tx.query<Found>(
     `WITH page AS MATERIALIZED (${page})
-     SELECT a.xid::text, a.timestamp::text AS at, a.id,
+     SELECT a.xid::text AS found_xid, a.timestamp::text AS found_at, a.id AS found_id,
        EXISTS (SELECT FROM sealed_audit_rows s
-         WHERE s.company_id = a.company_id AND s.row_id = a.id AND s.row_timestamp = a.timestamp) AS sealed
-     FROM page a ORDER BY ${order}`,
+         WHERE s.company_id = a.company_id AND s.row_id = a.id AND s.row_timestamp = a.timestamp) AS is_sealed,
+       ${AUDIT_CONTENT}
+     FROM page a ${AUDIT_JOINS} ORDER BY ${order}`,
     values,
   );
-  const unsealed = found.filter(({ sealed }) => !sealed);
-  const rows = unsealed.length === 0 ? [] : await readRows(tx, unsealed);
+  const audits = found.filter(({ is_sealed }) => !is_sealed);
+  const rows = [
+    ...(await readEntriesOf(tx, audits)),
+    ...audits.map((audit) => ({ log: 'audit', companyId: audit.companyId, audit }) as const),
+  ];
   return { rows, last: found.at(-1), isFull: found.length === values.at(-1) };
 }
 
-async function readRows(tx: Tx, keys: readonly Cursor[]): Promise<Row[]> {
-  const at = [keys.map((key) => key.at), keys.map((key) => key.id)];
-  const [audits, entries] = await Promise.all([
-    tx.query<SealedAuditRow>(
-      `SELECT ${AUDIT_CONTENT} FROM unnest($1::timestamptz[], $2::bigint[]) WITH ORDINALITY AS k (at, id, place)
-       JOIN idempotent_write_audit_log a ON a.timestamp = k.at AND a.id = k.id ${AUDIT_JOINS} ORDER BY k.place`,
-      at,
-    ),
-    tx.query<ReadEntry>(
-      `SELECT ${ENTRY_CONTENT} FROM unnest($1::timestamptz[], $2::bigint[]) WITH ORDINALITY AS k (at, id, place)
-       JOIN idempotent_write_audit_log a ON a.timestamp = k.at AND a.id = k.id
-       JOIN journal_entries e ON a.status = 'new' AND e.company_id = a.company_id AND e.write_id = a.deterministic_id
-         AND NOT EXISTS (SELECT FROM sealed_entries s WHERE s.company_id = e.company_id AND s.entry_id = e.id)
-       ${ENTRY_JOINS} ORDER BY k.place`,
-      at,
-    ),
-  ]);
-  return [
-    ...(await toRows(tx, entries)),
-    ...audits.map((audit) => ({ log: 'audit', companyId: audit.companyId, audit }) as const),
-  ];
+/** Entries that are not sealed, in the order of the audit rows of their writes. */
+async function readEntriesOf(tx: Tx, audits: readonly SealedAuditRow[]): Promise<Row[]> {
+  const made = audits.filter(({ status }) => status === 'new');
+  if (made.length === 0) return [];
+  const entries = await tx.query<ReadEntry>(
+    `SELECT ${ENTRY_CONTENT} FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS k (company_id, write_id, place)
+     JOIN journal_entries e ON e.company_id = k.company_id AND e.write_id = k.write_id
+       AND NOT EXISTS (SELECT FROM sealed_entries s WHERE s.company_id = e.company_id AND s.entry_id = e.id)
+     ${ENTRY_JOINS} ORDER BY k.place`,
+    [made.map(({ companyId }) => companyId), made.map(({ writeId }) => writeId)],
+  );
+  return toRows(tx, entries);
 }
 
 async function toRows(tx: Tx, entries: readonly ReadEntry[]): Promise<Row[]> {
