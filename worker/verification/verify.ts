@@ -81,6 +81,9 @@ export async function findLosses(
   };
 }
 
+/** Who has verified a database, and why it was replaced: it explains what the seal then misses. */
+export type Statement = { readonly operator: string; readonly reason: string };
+
 /** So many cursors of events no relay has given out between a restore and the loss. */
 const CURSORS_SKIPPED = 1_000_000;
 
@@ -93,6 +96,7 @@ export function openVerified(
   { pool, operations }: Pick<VerifyDependencies, 'pool' | 'operations'>,
   { version, live }: Verification,
   { lost }: Losses,
+  { operator, reason }: Statement,
 ): Promise<readonly LostWrite[] | undefined> {
   return transaction(pool, async (tx) => {
     const [locked] = await tx.query<{ same: boolean }>(
@@ -103,11 +107,17 @@ export function openVerified(
     await tx.query(`SELECT setval('outbox_sequence', nextval('outbox_sequence') + $1)`, [
       CURSORS_SKIPPED + lost.length,
     ]);
+    const epoch = randomUUID();
+    await tx.query('INSERT INTO operator_verifications (epoch, operator, reason) VALUES ($1, $2, $3)', [
+      epoch,
+      operator,
+      reason,
+    ]);
     await tx.query(
       `UPDATE verification SET version = $1, epoch = $2, incarnation = $3, key_runs_listed = false,
          key_runs_since = unlisted_since(), continued = false, replaced = NULL, replaced_at = NULL, reconciler = NULL,
          reconciler_until = NULL, verified_at = clock_timestamp()`,
-      [nextVersion({ version, incarnation: live }), randomUUID(), live],
+      [nextVersion({ version, incarnation: live }), epoch, live],
     );
     const marked: LostWrite[] = [];
     for (const some of inBatches(lost)) {
