@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type pg from 'pg';
+import { pino } from 'pino';
 import { openPool, type Pool } from '../../activities/database.ts';
 import { canonicalJson, SEALED_LOGS, type SealedLog } from '../../activities/seal/content.ts';
 import { leafOf, NO_DIGEST, nextInChain, rootOf } from '../../activities/seal/digests.ts';
@@ -8,6 +9,7 @@ import { readBatches, readSealedRows, saltOf } from '../../activities/seal/read-
 import { sealLagSeconds, sealPage } from '../../activities/seal/seal.ts';
 import { type SigningKey, signingKey } from '../../activities/seal/signing-key.ts';
 import { type SealFinding, verifyLog } from '../../activities/seal/verify-log.ts';
+import { announceHeads } from '../../worker/seal/announce-heads.ts';
 import { until } from './held-invoice.ts';
 import type { System } from './system.ts';
 
@@ -76,6 +78,14 @@ export async function publishNow(system: System, companyIds: readonly string[], 
   await client.query('COMMIT');
   client.release();
   await asSealer(system, (sealer) => publishHeads(sealer, key, { companyIds }));
+}
+
+/** Lets the heads that were published leave the database, as a worker does. */
+export function announceNow(system: System, folder?: string): Promise<number> {
+  const { temporal: client, environment } = system;
+  const taskQueue = environment['TEMPORAL_TASK_QUEUE'] as string;
+  const logger = pino({ level: 'silent' });
+  return asSealer(system, (pool) => announceHeads({ pool, client, taskQueue, folder, logger }));
 }
 
 /** A new key that signs heads. */

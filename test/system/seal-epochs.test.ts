@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
-import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AuditCheck } from '../../activities/auditor/check.ts';
 import { HEADS_CHECK, SEALS_CHECK } from '../../activities/auditor/seals-check.ts';
@@ -13,7 +12,6 @@ import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/th
 import { exportBundle } from '../../deploy/operator/audit-export/export-bundle.ts';
 import { keptHeadsCheck, lookAtHeads } from '../../deploy/operator/audit-verify/kept-heads.ts';
 import { memoHeadsCheck } from '../../worker/auditor/memo-heads-check.ts';
-import { announceHeads } from '../../worker/seal/announce-heads.ts';
 import { auditIn } from '../support/audit.ts';
 import { runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
@@ -27,7 +25,7 @@ import {
   verify,
   verifyInPython,
 } from '../support/seal-bundles.ts';
-import { loseBehind, openSealer, publishNow, rebuildLog, sealAllOf, sealKey, signHead } from '../support/seals.ts';
+import { announceNow, loseBehind, publishNow, rebuildLog, sealAllOf, sealKey, signHead } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { inRolledBackTransaction } from '../support/tampering.ts';
 
@@ -66,11 +64,7 @@ async function sealAndPublish(): Promise<Record<SealedLog, number>> {
   await company.invoice();
   await sealAllOf(system);
   await publishNow(system, [company.id], key);
-  const sealer = openSealer(system);
-  const taskQueue = system.environment['TEMPORAL_TASK_QUEUE'] as string;
-  const logger = pino({ level: 'silent' });
-  await announceHeads({ pool: sealer, client: system.temporal, taskQueue, folder: folder.path, logger });
-  await sealer.close();
+  await announceNow(system, folder.path);
   collected = join(folder.path, `seal-heads-${new Date().toISOString().slice(0, 7)}.ndjson`);
   const { rows } = await system.owner.query(
     'SELECT log, max(number)::integer AS number FROM seal_heads WHERE company_id = $1 GROUP BY log',
@@ -93,8 +87,10 @@ async function restore(): Promise<void> {
   client.release();
 }
 
-const memos = () =>
-  memoHeadsCheck({ client: system.temporal, taskQueue: system.environment['TEMPORAL_TASK_QUEUE'] ?? '' });
+const memos = () => {
+  const { temporal: client, environment } = system;
+  return memoHeadsCheck({ client, taskQueue: environment['TEMPORAL_TASK_QUEUE'] ?? '', runsAPage: 1 });
+};
 const files = async (...paths: string[]) => keptHeadsCheck(await lookAtHeads(paths), {});
 
 /** With the database as `work` leaves it, past all triggers. */

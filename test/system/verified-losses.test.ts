@@ -42,6 +42,9 @@ describe('an operator who opens a database', () => {
     });
     expect(version).not.toBe(before.version);
     expect(epoch).not.toBe(FIRST_EPOCH);
+    expect(await one('SELECT epoch, operator, reason FROM operator_verifications')).toEqual({
+      ...{ epoch, operator: 'test', reason: 'of a test' },
+    });
     expect(keyRunsSince).not.toBeNull();
   });
 

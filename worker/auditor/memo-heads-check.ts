@@ -19,26 +19,36 @@ export type MemoHeadsOptions = OutsideOptions & {
   readonly client: Client;
   /** Of the writes. */
   readonly taskQueue: string;
+  readonly runsAPage?: number;
 };
 
 /**
  * Compares the heads in the memos of the runs that have announced them with the database, as far as Temporal retains runs, open or
  * closed: whoever restores or rebuilds the database cannot change them.
  */
-export function memoHeadsCheck({ client, taskQueue, ...options }: MemoHeadsOptions): AuditCheck {
+export function memoHeadsCheck({
+  client,
+  taskQueue,
+  runsAPage = RUNS_A_PAGE,
+  ...options
+}: MemoHeadsOptions): AuditCheck {
+  const pages = () => headsInMemos(client, { taskQueue, pageSize: runsAPage });
   return {
     name: 'memo-heads',
     reads: "the heads of the seal in Temporal's runs",
     each: 'everything',
-    run: (part, context) => compareOutsideHeads(headsInMemos(client, taskQueue), part, context, options),
+    run: (part, context) => compareOutsideHeads(pages(), part, context, options),
   };
 }
 
-async function* headsInMemos(client: Client, taskQueue: string): AsyncGenerator<OutsideHeads> {
+async function* headsInMemos(
+  client: Client,
+  { taskQueue, pageSize }: { readonly taskQueue: string; readonly pageSize: number },
+): AsyncGenerator<OutsideHeads> {
   const { workflowService, connection, options } = client;
   const request = {
     namespace: options.namespace,
-    pageSize: RUNS_A_PAGE,
+    pageSize,
     query: `WorkflowType = '${ANNOUNCE_HEADS_WORKFLOW_TYPE}' AND TaskQueue = '${eventTaskQueue(taskQueue)}'`,
   };
   let nextPageToken: Uint8Array = new Uint8Array();
