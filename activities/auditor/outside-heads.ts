@@ -176,8 +176,10 @@ LEFT JOIN LATERAL (
   WHERE b.company_id = k.company_id AND b.log = k.log AND b.first_number <= k.number ORDER BY b.first_number DESC LIMIT 1
 ) AS b ON true
 LEFT JOIN LATERAL (
-  SELECT e.epoch, e.operator, e.reason, coalesce(s.number, 0)::text AS last_kept
+  SELECT e.epoch, coalesce(e.operator, o.operator) AS operator, coalesce(e.reason, o.reason) AS reason,
+    coalesce(s.number, 0)::text AS last_kept
   FROM seal_epochs e
+  LEFT JOIN operator_verifications o ON o.epoch = e.verification_epoch
   LEFT JOIN seal_epoch_starts s ON s.company_id = k.company_id AND s.log = k.log AND s.epoch = e.epoch
   WHERE (e.epoch > k.epoch
       OR to_char(e.began_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || '000' > k.published_at COLLATE "C")

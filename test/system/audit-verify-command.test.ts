@@ -178,7 +178,14 @@ describe('the schedule', () => {
       code: 1,
       stderr: expect.stringContaining('The scheduled audit of the recent writes'),
     });
-    expect(Object.keys(JSON.parse(last.stdout))).toEqual(['from', 'to', 'checked', 'findings', 'explained', 'couldNotAsk']);
+    expect(Object.keys(JSON.parse(last.stdout))).toEqual([
+      'from',
+      'to',
+      'checked',
+      'findings',
+      'explained',
+      'couldNotAsk',
+    ]);
     const text = await verify('--last');
     expect(text.stdout).toContain(`  write    ${customerId}`);
 

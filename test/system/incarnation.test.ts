@@ -111,6 +111,9 @@ describe('a server that is not the one that was verified', () => {
       'SELECT o.operator, o.reason FROM operator_verifications o JOIN verification USING (epoch)',
     );
     expect(rows).toEqual([{ operator: 'Ada', reason: 'restored by a test' }]);
+    // Once it is stated, it stays.
+    const again = await command('--operator', 'Bob', '--reason', 'another');
+    expect(again).toMatchObject({ code: 0, stdout: 'The database is verified: nothing is missing.\n' });
     await untilTrust(system.url, 'trusted');
     expect(await trusts()).toEqual(['trusted']);
     expect((await verification()).epoch).not.toBe(FIRST_EPOCH);

@@ -10,7 +10,7 @@ import { jwkOf, type SigningKey } from '../../activities/seal/signing-key.ts';
 import { asAuditor } from '../../deploy/cli/auditor.ts';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { exportBundle } from '../../deploy/operator/audit-export/export-bundle.ts';
-import { keptHeadsCheck, lookAtHeads } from '../../deploy/operator/audit-verify/kept-heads.ts';
+import { keptHeadsCheck, keptKeys, lookAtHeads } from '../../deploy/operator/audit-verify/kept-heads.ts';
 import { memoHeadsCheck } from '../../worker/auditor/memo-heads-check.ts';
 import { auditIn } from '../support/audit.ts';
 import { runCommand } from '../support/commands.ts';
@@ -158,10 +158,13 @@ describe('the auditor, by the heads in files and in the memos of runs', () => {
     }
   });
 
-  test('finds them where no operator has stated why', async () => {
+  test('finds them where no operator has stated why, when the epoch began or afterwards', async () => {
+    const unstated = 'UPDATE seal_epochs SET operator = NULL, reason = NULL WHERE epoch = 2';
+    const afterwards = await compareWith([memos()], (client) => client.query(unstated));
+    expect(inOrder(afterwards.explained)).toEqual(SEALED_LOGS.map(explainedBy));
     for (const check of [memos(), await files(collected)]) {
       const { named, explained } = await compareWith([check], (client) =>
-        client.query('UPDATE seal_epochs SET operator = NULL, reason = NULL WHERE epoch = 2'),
+        client.query(`${unstated}; DELETE FROM operator_verifications`),
       );
       expect(explained).toEqual([]);
       expect(named.map(({ kind, rowId }) => [kind, rowId]).toSorted()).toEqual([
@@ -278,9 +281,7 @@ describe('npm run audit:verify -- --heads', () => {
     ],
   ])('finds %s', async (name, kind, head) => {
     const path = file(name.replaceAll(' ', '-'), [{ type: 'ledger.sealed', data: { heads: [head()] } }]);
-    const { code, stdout } = await command('--json', '--heads', path);
-    expect(code, stdout).toBe(1);
-    expect(JSON.parse(stdout).findings).toMatchObject([
+    expect((await compareWith([await files(path)])).named).toMatchObject([
       {
         kind,
         table: 'seal_heads',
@@ -303,23 +304,24 @@ describe('npm run audit:verify -- --heads', () => {
     expect(kinds).toEqual(Array.from({ length: 4 + 6 }, () => 'head-forged'));
   });
 
-  test.each<[string, () => string[], RegExp]>([
-    [
-      'a file without a head',
-      () => ['--heads', file('no-head', [{ a: 1 }], { without: true })],
-      /There is no head in .*no-head/,
-    ],
-    ['no file', () => ['--heads', join(folder.path, 'none.ndjson')], /There is no .*none\.ndjson/],
-    [
-      'a head that is none',
-      () => ['--heads', file('broken', [{ ...headLike({}), head: '{}' }])],
-      /Line 8 of .*cannot be read/,
-    ],
-    ['keys that are none', () => ['--heads', collected, '--keys', file('no-keys')], /The keys in .* cannot be read/],
-  ])('exits with 2 and says why, given %s', async (_what, args, told) => {
-    const { code, stdout, stderr } = await command(...args());
-    expect([code, stdout]).toEqual([2, '']);
-    expect(stderr).toMatch(told);
+  test('exits with 2, and says why, where a file cannot be used', async () => {
+    const without = file('no-head', [{ a: 1 }], { without: true });
+    const ends = await Promise.all([
+      command('--heads', collected, '--heads', without),
+      command('--heads', collected, '--keys', without),
+    ]);
+    expect(ends).toEqual([
+      { code: 2, stdout: '', stderr: expect.stringMatching(/There is no head in .*no-head\.ndjson/) },
+      {
+        code: 2,
+        stdout: '',
+        stderr: expect.stringMatching(/The keys in .*no-head\.ndjson cannot be read: .* is not JSON/),
+      },
+    ]);
+    const broken = file('broken', [{ ...headLike({}), head: '{}' }]);
+    await expect(lookAtHeads([broken])).rejects.toThrow(/Line 8 of .*broken\.ndjson has a head that cannot be read/);
+    await expect(lookAtHeads([join(folder.path, 'none.ndjson')])).rejects.toThrow(/There is no .*none\.ndjson/);
+    expect(() => keptKeys(file('set', [{ keys: [] }], { without: true }))).toThrow(/cannot be read/);
   });
 });
 

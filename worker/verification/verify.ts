@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
-import { type Pool, transaction } from '../../activities/database.ts';
+import { type Pool, queryOnce, transaction } from '../../activities/database.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { inBatches, type LostWrite, loseWrites } from '../../activities/write/lose-write.ts';
+import { FIRST_EPOCH } from '../../workflows/messages.ts';
 import type { Verification } from '../fence.ts';
 import { missingKeyRuns, unlistedSince } from './key-runs.ts';
 import { missingWrites } from './missing-writes.ts';
@@ -83,6 +84,20 @@ export async function findLosses(
 
 /** Who has verified a database, and why it was replaced: it explains what the seal then misses. */
 export type Statement = { readonly operator: string; readonly reason: string };
+
+/**
+ * States afterwards who has verified the database, and why, where nobody has: an earlier release did not ask. Of a database that
+ * was never replaced nothing is stated. Returns whether it was recorded.
+ */
+export async function stateAfterwards(pool: Pool, { operator, reason }: Statement): Promise<boolean> {
+  const stated = await queryOnce(
+    pool,
+    `INSERT INTO operator_verifications (epoch, operator, reason) SELECT epoch, $1, $2 FROM verification WHERE epoch <> $3
+     ON CONFLICT DO NOTHING RETURNING epoch`,
+    [operator, reason, FIRST_EPOCH],
+  );
+  return stated.length > 0;
+}
 
 /** So many cursors of events no relay has given out between a restore and the loss. */
 const CURSORS_SKIPPED = 1_000_000;

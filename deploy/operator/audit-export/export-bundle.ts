@@ -177,8 +177,9 @@ async function readKeys(database: Queryable): Promise<readonly object[]> {
 function readEpochs(database: Queryable): Promise<readonly Epoch[]> {
   return rowsOf<Epoch>(
     database,
-    `SELECT epoch, to_char(began_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "beganAt", operator, reason
-     FROM seal_epochs ORDER BY epoch`,
+    `SELECT e.epoch, to_char(e.began_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "beganAt",
+       coalesce(e.operator, o.operator) AS operator, coalesce(e.reason, o.reason) AS reason
+     FROM seal_epochs e LEFT JOIN operator_verifications o ON o.epoch = e.verification_epoch ORDER BY e.epoch`,
   );
 }
 

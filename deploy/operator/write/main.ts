@@ -1,6 +1,7 @@
 /** `npm run write -- show|reopen|verify`: shows one write to an operator, reopens one that was lost, or opens a database that has lost writes. */
 import { InvalidArgumentError } from 'commander';
 import { readVerification } from '../../../worker/fence.ts';
+import { stateAfterwards } from '../../../worker/verification/verify.ts';
 import { keyArgument, nameArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
 import { askFor, confirm } from '../../cli/confirm.ts';
@@ -106,9 +107,11 @@ async function verifyDatabase(options: Verifying): Promise<void> {
       ? await readVerification(context.database.reads)
       : await continueIfNothingIsMissing(context);
     if (incarnation === live && replaced === null) {
-      console.log(
-        options.json ? JSON.stringify({ verified: true, lost: 0 }) : 'The database is verified: nothing is missing.',
-      );
+      const { operator, reason } = options;
+      const isStated =
+        reason !== undefined && !isDryRun && (await stateAfterwards(context.database.reads, { operator, reason }));
+      const text = `The database is verified: nothing is missing.${isStated ? ' Operator and reason are recorded.' : ''}`;
+      console.log(options.json ? JSON.stringify({ verified: true, lost: 0 }) : text);
       return;
     }
     // Before anything is closed.
