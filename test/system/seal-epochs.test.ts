@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AuditCheck } from '../../activities/auditor/check.ts';
+import type { Finding } from '../../activities/auditor/finding.ts';
 import { HEADS_CHECK, SEALS_CHECK } from '../../activities/auditor/seals-check.ts';
 import { SEALED_LOGS, type SealedLog } from '../../activities/seal/content.ts';
 import { jwkOf, type SigningKey } from '../../activities/seal/signing-key.ts';
@@ -126,6 +127,7 @@ const explainedBy = (log: SealedLog) => ({
   ...{ companyId: company.id, log, position: 2, number: lost[log], publishedAt: expect.any(String) },
   ...{ epoch: 2, lastKept: kept[log], ...OPERATOR },
 });
+const told = (named: readonly Finding[]) => named.map(({ kind, rowId }) => `${kind} ${rowId}`).toSorted();
 const inOrder = (explained: readonly { log: string }[]) => explained.toSorted((a, b) => (a.log < b.log ? 1 : -1));
 
 describe('an epoch', () => {
@@ -167,10 +169,7 @@ describe('the auditor, by the heads in files and in the memos of runs', () => {
         client.query(`${unstated}; DELETE FROM operator_verifications`),
       );
       expect(explained).toEqual([]);
-      expect(named.map(({ kind, rowId }) => [kind, rowId]).toSorted()).toEqual([
-        ['head-differs', 'audit/2'],
-        ['head-differs', 'journal/2'],
-      ]);
+      expect(told(named)).toEqual(['head-differs audit/2', 'head-differs journal/2']);
       expect(named[0]?.detail).toMatch(/; epoch 2 began behind number \d+, and no operator has stated why: number \d+/);
     }
   });
@@ -190,10 +189,7 @@ describe('the auditor, by the heads in files and in the memos of runs', () => {
     expect((await compareWith([SEALS_CHECK, HEADS_CHECK], rebuild)).named).toEqual([]);
     for (const check of [memos(), await files(collected)]) {
       const { named } = await compareWith([check], rebuild);
-      expect(named.map(({ kind, rowId }) => [kind, rowId]).toSorted()).toEqual([
-        ['head-differs', 'journal/1'],
-        ['head-differs', 'journal/2'],
-      ]);
+      expect(told(named)).toEqual(['head-differs journal/1', 'head-differs journal/2']);
     }
   });
 
@@ -202,10 +198,7 @@ describe('the auditor, by the heads in files and in the memos of runs', () => {
       loseBehind(client, { companyId: company.id, log: 'audit' }, 0),
     );
     const ofAudit = named.filter(({ rowId }) => rowId?.startsWith('audit'));
-    expect(ofAudit.map(({ kind, rowId }) => [kind, rowId]).toSorted()).toEqual([
-      ['head-missing', 'audit/1'],
-      ['head-missing', 'audit/2'],
-    ]);
+    expect(told(ofAudit)).toEqual(['head-missing audit/1', 'head-missing audit/2']);
     expect(explained).toHaveLength(2);
   });
 

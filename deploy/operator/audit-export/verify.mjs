@@ -103,8 +103,9 @@ async function verifyBundle(options) {
   const keys = readKeys(options.keys ?? join(FOLDER, 'keys.json'));
   const outside = options.heads === undefined ? undefined : await readOutsideHeads(options.heads);
   const logs = [];
+  const explained = [];
   for (const company of manifest.companies) {
-    for (const log of LOGS) logs.push(await verifyLog({ manifest, company, log, keys, outside }));
+    for (const log of LOGS) logs.push(await verifyLog({ manifest, company, log, keys, outside, explained }));
   }
   const unknown = unknownCompanies(manifest, outside, keys);
   for (const companyId of unknown.companyIds) {
@@ -112,9 +113,8 @@ async function verifyBundle(options) {
     logs.push({ companyId, log: 'journal', rows: 0, difference: { kind: 'outside-company', ...place } });
   }
   const differences = logs.flatMap(({ difference }) => (difference === undefined ? [] : [difference]));
-  const explained = [...logs.flatMap((log) => log.explained ?? []), ...unknown.explained];
-  const told = logs.map(({ explained: _, ...log }) => log);
-  if (options.json) console.log(JSON.stringify({ logs: told, differences, explained, outside: outside?.told }));
+  explained.push(...unknown.explained);
+  if (options.json) console.log(JSON.stringify({ logs, differences, explained, outside: outside?.told }));
   else printBundle({ manifest, keys, logs, differences, explained, outside, ownKeys: options.keys === undefined });
   if (differences.length > 0) process.exitCode = 1;
 }
@@ -165,9 +165,9 @@ async function readManifest() {
 }
 
 /** Walks one log: rows, batches and heads in step, and never more in memory than the rows of one batch and the roots since a head. */
-async function verifyLog({ manifest, company, log, keys, outside }) {
+async function verifyLog({ manifest, company, log, keys, outside, explained }) {
   const told = company.logs[log];
-  const walk = beginWalk({ epochs: manifest.epochs, company, log, told, keys, outside });
+  const walk = beginWalk({ epochs: manifest.epochs, company, log, told, keys, outside, explained });
   try {
     if (told.start !== null) startBehindHead(walk, told.start);
     for await (const batch of linesOf(company.id, log, ['batches.ndjson'])) await walkBatch(walk, batch);
@@ -182,20 +182,20 @@ async function verifyLog({ manifest, company, log, keys, outside }) {
     checkHeadsBeyond(walk, manifest);
   } catch (error) {
     if (!(error instanceof Difference)) throw error;
-    return { ...walk.tally(), explained: walk.explained, difference: error.found };
+    return { ...walk.tally(), difference: error.found };
   } finally {
     await walk.rows.return?.();
     await walk.heads.close();
   }
-  return { ...walk.tally(), explained: walk.explained };
+  return walk.tally();
 }
 
-function beginWalk({ epochs, company, log, told, keys, outside }) {
+function beginWalk({ epochs, company, log, told, keys, outside, explained }) {
   const first = told.start?.number ?? 1;
   const walk = {
     ...{ companyId: company.id, log, keys, outside: outside?.of(company.id, log) ?? new Map() },
     ...{ first, next: first, chain: NO_DIGEST, archived: 0, head: undefined, agreed: first - 1 },
-    ...{ epochs, starts: told.epochs ?? [], explained: [] },
+    ...{ epochs, starts: told.epochs ?? [], explained },
     /** Since the last head: the roots of the batches, and the first row. */
     since: { roots: [], number: first, id: null },
     rows: linesOf(company.id, log, rowFilesOf(company.id, log)),
@@ -375,11 +375,8 @@ function isExplained({ epochs, starts, explained }, head, rowEpoch = Number.POSI
   const { companyId, log, position, number, publishedAt } = head;
   const { epoch, operator, reason } = began;
   // One head may have been collected in several places.
-  const isSame = (one) => one.log === log && one.number === number && one.publishedAt === publishedAt;
-  if (!explained.some((one) => isSame(one) && one.position === position)) {
-    const lastKept = lastKeptOf(epoch);
-    explained.push({ companyId, log, position, number, publishedAt, epoch, lastKept, operator, reason });
-  }
+  const told = { companyId, log, position, number, publishedAt, epoch, lastKept: lastKeptOf(epoch), operator, reason };
+  if (!explained.some((one) => JSON.stringify(one) === JSON.stringify(told))) explained.push(told);
   return true;
 }
 
