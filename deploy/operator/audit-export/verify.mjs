@@ -103,9 +103,9 @@ async function verifyBundle(options) {
   const keys = readKeys(options.keys ?? join(FOLDER, 'keys.json'));
   const outside = options.heads === undefined ? undefined : await readOutsideHeads(options.heads);
   const logs = [];
-  const explained = [];
+  const byText = new Map();
   for (const company of manifest.companies) {
-    for (const log of LOGS) logs.push(await verifyLog({ manifest, company, log, keys, outside, explained }));
+    for (const log of LOGS) logs.push(await verifyLog({ manifest, company, log, keys, outside, explained: byText }));
   }
   const unknown = unknownCompanies(manifest, outside, keys);
   for (const companyId of unknown.companyIds) {
@@ -113,7 +113,7 @@ async function verifyBundle(options) {
     logs.push({ companyId, log: 'journal', rows: 0, difference: { kind: 'outside-company', ...place } });
   }
   const differences = logs.flatMap(({ difference }) => (difference === undefined ? [] : [difference]));
-  explained.push(...unknown.explained);
+  const explained = [...byText.values(), ...unknown.explained];
   if (options.json) console.log(JSON.stringify({ logs, differences, explained, outside: outside?.told }));
   else printBundle({ manifest, keys, logs, differences, explained, outside, ownKeys: options.keys === undefined });
   if (differences.length > 0) process.exitCode = 1;
@@ -376,7 +376,7 @@ function isExplained({ epochs, starts, explained }, head, rowEpoch = Number.POSI
   const { epoch, operator, reason } = began;
   // One head may have been collected in several places.
   const told = { companyId, log, position, number, publishedAt, epoch, lastKept: lastKeptOf(epoch), operator, reason };
-  if (!explained.some((one) => JSON.stringify(one) === JSON.stringify(told))) explained.push(told);
+  explained.set(JSON.stringify(told), told);
   return true;
 }
 
@@ -414,10 +414,10 @@ function unknownCompanies({ companies, asked, exportedAt, epochs }, outside, key
   const explained = [];
   const all = [...new Set(unknown.map(({ companyId }) => companyId))].toSorted((one, other) => (one < other ? -1 : 1));
   const companyIds = all.filter((id) => {
-    const walk = { epochs, starts: [], explained: [] };
+    const walk = { epochs, starts: [], explained: new Map() };
     const heads = unknown.filter(({ companyId }) => companyId === id).toSorted(byNumberAndLog);
     const isGone = heads.every((head) => isSigned(head.published, keys) && isExplained(walk, head));
-    if (isGone) explained.push(...walk.explained);
+    if (isGone) explained.push(...walk.explained.values());
     return !isGone;
   });
   return { companyIds, explained };
