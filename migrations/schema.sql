@@ -276,9 +276,11 @@ CREATE TABLE public.audit_runs (
   findings jsonb NOT NULL,
   could_not_ask jsonb NOT NULL,
   recorded_by text DEFAULT SESSION_USER NOT NULL,
+  explained jsonb DEFAULT '[]'::jsonb NOT NULL,
   CONSTRAINT audit_runs_pkey PRIMARY KEY (run_id),
   CONSTRAINT audit_runs_checked_check CHECK (((jsonb_typeof(checked) = 'object'::text) AND (pg_column_size(checked) <= 65536))),
   CONSTRAINT audit_runs_could_not_ask_check CHECK (((jsonb_typeof(could_not_ask) = 'array'::text) AND (jsonb_array_length(could_not_ask) <= 1000))),
+  CONSTRAINT audit_runs_explained_check CHECK (((jsonb_typeof(explained) = 'array'::text) AND (jsonb_array_length(explained) <= 1000))),
   CONSTRAINT audit_runs_finding_count_check CHECK ((finding_count >= 0)),
   CONSTRAINT audit_runs_findings_check CHECK (((jsonb_typeof(findings) = 'array'::text) AND (jsonb_array_length(findings) <= 1000))),
   CONSTRAINT audit_runs_recorded_by_check CHECK ((length(recorded_by) <= 63)),
@@ -1452,6 +1454,22 @@ GRANT UPDATE ON public.number_counters(last_number) TO accubooks_app;
 GRANT UPDATE ON public.number_counters(lost_numbers) TO accubooks_app;
 GRANT UPDATE ON public.number_counters(latest_date) TO accubooks_app;
 
+CREATE TABLE public.operator_verifications (
+  epoch uuid NOT NULL,
+  operator text NOT NULL,
+  reason text NOT NULL,
+  login text DEFAULT SESSION_USER NOT NULL,
+  verified_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  CONSTRAINT operator_verifications_pkey PRIMARY KEY (epoch),
+  CONSTRAINT operator_verifications_login_check CHECK ((length(login) <= 63)),
+  CONSTRAINT operator_verifications_operator_check CHECK (((length(operator) >= 1) AND (length(operator) <= 200))),
+  CONSTRAINT operator_verifications_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 1000)))
+);
+CREATE TRIGGER keep_all_rows BEFORE TRUNCATE ON public.operator_verifications FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('it explains what is gone');
+CREATE TRIGGER keep_rows BEFORE DELETE OR UPDATE ON public.operator_verifications FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it explains what is gone');
+GRANT SELECT ON public.operator_verifications TO accubooks_auditor;
+GRANT SELECT ON public.operator_verifications TO accubooks_sealer;
+
 CREATE TABLE public.outbox (
   id uuid NOT NULL,
   company_id uuid NOT NULL,
@@ -1890,6 +1908,30 @@ CREATE POLICY sealer ON public.seal_batches FOR ALL TO accubooks_sealer USING (t
 GRANT INSERT, SELECT ON public.seal_batches TO accubooks_sealer;
 GRANT SELECT ON public.seal_batches TO accubooks_app;
 GRANT SELECT ON public.seal_batches TO accubooks_auditor;
+
+CREATE TABLE public.seal_epoch_starts (
+  epoch integer NOT NULL,
+  company_id uuid NOT NULL,
+  log text NOT NULL,
+  number bigint NOT NULL,
+  digest bytea NOT NULL,
+  head_position integer,
+  CONSTRAINT seal_epoch_starts_pkey PRIMARY KEY (company_id, log, epoch),
+  CONSTRAINT seal_epoch_starts_digest_check CHECK ((length(digest) = 32)),
+  CONSTRAINT seal_epoch_starts_head_position_check CHECK ((head_position >= 1)),
+  CONSTRAINT seal_epoch_starts_log_check CHECK ((log = ANY (ARRAY['journal'::text, 'audit'::text]))),
+  CONSTRAINT seal_epoch_starts_number_check CHECK ((number >= 1)),
+  CONSTRAINT seal_epoch_starts_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
+  CONSTRAINT seal_epoch_starts_epoch_fkey FOREIGN KEY (epoch) REFERENCES public.seal_epochs(epoch)
+);
+CREATE TRIGGER keep_all_rows BEFORE TRUNCATE ON public.seal_epoch_starts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('it explains what is gone');
+CREATE TRIGGER keep_rows BEFORE DELETE OR UPDATE ON public.seal_epoch_starts FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it explains what is gone');
+ALTER TABLE public.seal_epoch_starts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.seal_epoch_starts FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.seal_epoch_starts FOR SELECT TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY sealer ON public.seal_epoch_starts FOR ALL TO accubooks_sealer USING (true);
+GRANT INSERT, SELECT ON public.seal_epoch_starts TO accubooks_sealer;
+GRANT SELECT ON public.seal_epoch_starts TO accubooks_auditor;
 
 CREATE TABLE public.seal_epochs (
   epoch integer NOT NULL,
@@ -5872,8 +5914,9 @@ CREATE OR REPLACE FUNCTION public.record_audit_run(p_run jsonb)
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 BEGIN
-  INSERT INTO audit_runs (run_id, scope, started_at, from_day, to_day, checked, finding_count, findings, could_not_ask)
-  SELECT r.run_id, r.scope, r.started_at, r.from_day, r.to_day, r.checked, r.finding_count, r.findings, r.could_not_ask
+  INSERT INTO audit_runs (run_id, scope, started_at, from_day, to_day, checked, finding_count, findings, could_not_ask, explained)
+  SELECT r.run_id, r.scope, r.started_at, r.from_day, r.to_day, r.checked, r.finding_count, r.findings, r.could_not_ask,
+    coalesce(r.explained, '[]')
   FROM jsonb_populate_record(NULL::audit_runs, p_run) AS r
   ON CONFLICT (run_id) DO NOTHING;
 END

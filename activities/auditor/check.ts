@@ -1,3 +1,4 @@
+import type { SealedLog } from '../seal/content.ts';
 import type { Finding } from './finding.ts';
 
 /** How many rows were looked at. */
@@ -8,9 +9,14 @@ export type Counts = {
   readonly auditRows: number;
   readonly events: number;
   readonly seals: number;
+  /** Published heads that were kept outside the database. */
+  readonly outsideHeads: number;
 };
 
-export const NOTHING_CHECKED: Counts = { companies: 0, writes: 0, entries: 0, auditRows: 0, events: 0, seals: 0 };
+export const NOTHING_CHECKED: Counts = {
+  ...{ companies: 0, writes: 0, entries: 0, auditRows: 0, events: 0, seals: 0 },
+  outsideHeads: 0,
+};
 
 /**
  * Runs one statement with the auditor's role, in a read-only transaction of its own. `plan`: whether it finds some rows by
@@ -54,6 +60,7 @@ export type CheckContext = {
 export type Step = {
   readonly checked?: Partial<Counts>;
   readonly findings?: readonly Finding[];
+  readonly explained?: readonly Explained[];
   /** What could not be read on the way; the rest was. */
   readonly notAsked?: readonly NotAsked[];
   /** JSON: from where an interrupted part goes on. Without it the part begins again. */
@@ -62,6 +69,20 @@ export type Step = {
 
 /** Something that the auditor was to read and could not; not that anything is wrong there. */
 export type NotAsked = { readonly what: string; readonly why: string };
+
+/** A published head that names rows which are gone, and the epoch that says why: no finding. */
+export type Explained = {
+  readonly companyId: string;
+  readonly log: SealedLog;
+  readonly position: number;
+  readonly number: number;
+  readonly publishedAt: string;
+  readonly epoch: number;
+  /** The last number of the log from which the epoch went on; 0 where nothing was left. */
+  readonly lastKept: number;
+  readonly operator: string;
+  readonly reason: string;
+};
 
 /** `message` says why. */
 export class CouldNotAsk extends Error {

@@ -1,16 +1,22 @@
+import type { SealKeys } from '../seal/published-head.ts';
 import type { AuditCheck } from './check.ts';
 import { CONTROL_CHECKS, controlChecksOf } from './controls-check.ts';
-import { HEADS_CHECK, SEALS_CHECK, UNSEALED_CHECK } from './seals-check.ts';
+import { headsCheck, SEALS_CHECK, UNSEALED_CHECK } from './seals-check.ts';
 import { DOUBLES_CHECK, STRAYS_CHECK } from './strays-check.ts';
 import { writesCheck } from './writes-check.ts';
 
 /** Of the records of the writes, without the books. */
 export const RECORD_CHECKS: readonly AuditCheck[] = [writesCheck(), STRAYS_CHECK, DOUBLES_CHECK];
 
-const SEAL_CHECKS: readonly AuditCheck[] = [SEALS_CHECK, HEADS_CHECK, UNSEALED_CHECK];
+/**
+ * What the auditor asks the database. The writes come first: they take longest, and their number is the progress. `keys`: those
+ * that somebody has kept, by which heads have to be signed.
+ */
+export function databaseChecks(keys?: SealKeys): readonly AuditCheck[] {
+  return [...RECORD_CHECKS, SEALS_CHECK, headsCheck(keys), UNSEALED_CHECK, ...CONTROL_CHECKS];
+}
 
-/** What the auditor asks the database. The writes come first: they take longest, and their number is the progress. */
-export const DATABASE_CHECKS: readonly AuditCheck[] = [...RECORD_CHECKS, ...SEAL_CHECKS, ...CONTROL_CHECKS];
+export const DATABASE_CHECKS: readonly AuditCheck[] = databaseChecks();
 
 export type SampledWrite = { readonly companyId: string; readonly key: string; readonly writeId: string | null };
 

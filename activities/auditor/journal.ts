@@ -1,4 +1,4 @@
-import { type Counts, NOTHING_CHECKED, type NotAsked } from './check.ts';
+import { type Counts, type Explained, NOTHING_CHECKED, type NotAsked } from './check.ts';
 import type { Finding } from './finding.ts';
 import { added, type Entry, type Journal } from './run-audit.ts';
 
@@ -32,14 +32,21 @@ export function createTally(onFinding: (finding: Finding) => void = () => undefi
 }
 
 /** In memory, for a run that begins again when it is interrupted. Keeps the first findings, and counts all of them. */
-export function createMemoryJournal(mostFindings: number): Journal & { readonly tally: Tally; findings: Finding[] } {
+export function createMemoryJournal(
+  mostFindings: number,
+): Journal & { readonly tally: Tally; findings: Finding[]; explained: Explained[] } {
+  const explained: Explained[] = [];
   const findings: Finding[] = [];
   const sum = createTally((finding) => {
     if (findings.length < mostFindings) findings.push(finding);
   });
   return {
     findings,
-    note: sum.note,
+    explained,
+    note(entry) {
+      sum.note(entry);
+      if ('step' in entry) explained.push(...(entry.step.explained ?? []).slice(0, mostFindings - explained.length));
+    },
     stateOf: () => ({ done: false, cursor: undefined }),
     get tally() {
       return sum.tally;

@@ -85,6 +85,7 @@ async function auditAndRecord({ pool, checks, scope, runId, signal }: ScheduledA
     finding_count: count,
     findings: journal.findings,
     could_not_ask: couldNotAsk,
+    explained: journal.explained,
   };
   await transaction(pool, async (tx) => {
     await tx.query("SELECT set_config('role', 'accubooks_auditor', true)");

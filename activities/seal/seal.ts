@@ -130,13 +130,31 @@ async function lockPosition(tx: Tx): Promise<Position | 'busy' | 'unverified'> {
 /** `database`: its incarnation without the time of its start. Another one counts transactions anew. */
 type Server = { readonly verification_epoch: string; readonly database: string };
 
-/** All that no snapshot has shown yet has a later transaction than the oldest that is open now. */
+/**
+ * All that no snapshot has shown yet has a later transaction than the oldest that is open now. The epoch has the statement of the
+ * operator who verified the database, and names, for each log, where it goes on and the last published head.
+ */
 async function beginEpoch(tx: Tx, epoch: number, { verification_epoch, database }: Server): Promise<void> {
-  await tx.query('INSERT INTO seal_epochs (epoch, verification_epoch, database) VALUES ($1, $2, $3)', [
-    epoch,
-    verification_epoch,
-    database,
-  ]);
+  // It is asked of each log of each company.
+  await tx.query("SELECT set_config('statement_timeout', '0', true)");
+  await tx.query(
+    `INSERT INTO seal_epochs (epoch, verification_epoch, database, operator, reason)
+     SELECT $1, $2, $3, o.operator, o.reason FROM (SELECT 1) AS one LEFT JOIN operator_verifications o ON o.epoch = $2`,
+    [epoch, verification_epoch, database],
+  );
+  await tx.query(
+    `INSERT INTO seal_epoch_starts (epoch, company_id, log, number, digest, head_position)
+     SELECT $1, c.id, l.log, b.last_number, b.head, h.position
+     FROM companies c CROSS JOIN (VALUES ('journal'), ('audit')) AS l (log)
+     JOIN LATERAL (
+       SELECT last_number, head FROM seal_batches b WHERE b.company_id = c.id AND b.log = l.log
+       ORDER BY b.first_number DESC LIMIT 1
+     ) AS b ON true
+     LEFT JOIN LATERAL (
+       SELECT position FROM seal_heads h WHERE h.company_id = c.id AND h.log = l.log ORDER BY h.position DESC LIMIT 1
+     ) AS h ON true`,
+    [epoch],
+  );
   await tx.query(
     `INSERT INTO seal_position (epoch, xid) VALUES ($1, pg_snapshot_xmin(pg_current_snapshot()))
      ON CONFLICT (one) DO UPDATE SET epoch = excluded.epoch, xid = excluded.xid, phase = DEFAULT, swept_company = DEFAULT,

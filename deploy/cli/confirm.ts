@@ -14,3 +14,14 @@ export async function confirm(question: string, word: string, instead: string): 
     terminal.close();
   }
 }
+
+/** Asks for a text on the terminal. Throws when there is no terminal: scripts must use the option that `instead` names. */
+export async function askFor(question: string, instead: string): Promise<string> {
+  if (!process.stdin.isTTY) throw new Error(`Cannot ask without a terminal: use ${instead}.`);
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await terminal.question(`${question} `);
+  } finally {
+    terminal.close();
+  }
+}

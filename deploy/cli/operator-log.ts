@@ -45,6 +45,11 @@ function whoRuns(): Record<string, string> {
   return { osUser: osUser(), host: hostname(), ...(before === undefined ? {} : { sudoUser: before }) };
 }
 
+/** Whom a command takes for its operator, if it is not told: `sudo` tells who was there before. */
+export function operatorName(): string {
+  return sudoUser() ?? osUser();
+}
+
 /** A container may have no name for its user. */
 export function osUser(): string {
   try {

@@ -4,9 +4,12 @@ import { openDatabase } from '../../activities/database.ts';
 import { createClient } from '../../worker/client.ts';
 import { readVerification } from '../../worker/fence.ts';
 import type { TemporalTarget } from '../cli/config.ts';
+import { operatorName } from '../cli/operator-log.ts';
 import { compareKeyRunsNow, continueIfNothingIsMissing, readStake, verify } from '../operator/write/verify.ts';
 
 const STATEMENT_TIMEOUT_MS = 10_000;
+/** Of the statement that is recorded. */
+const MAX_REASON = 1_000;
 
 /**
  * Opens the database after a start, before there is any process that could write. One person owns a local system, and may
@@ -48,7 +51,10 @@ export async function verifyLocally(options: {
     if (stake.losses.unreadable.length > 0) {
       log(`What these runs contained is not known: ${stake.losses.unreadable.join(', ')}`);
     }
-    const marked = await verify(context, stake);
+    const marked = await verify(context, stake, {
+      operator: operatorName(),
+      reason: `Opened by npm start: ${replaced}`.slice(0, MAX_REASON),
+    });
     if (isOwn) await compareKeyRunsNow(context);
     log(
       marked.length === 0

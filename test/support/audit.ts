@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { Ask, AuditCheck, Range } from '../../activities/auditor/check.ts';
+import type { Ask, AuditCheck, Explained, Range } from '../../activities/auditor/check.ts';
 import { DATABASE_CHECKS } from '../../activities/auditor/checks.ts';
 import type { Finding } from '../../activities/auditor/finding.ts';
 import { createMemoryJournal, type Tally } from '../../activities/auditor/journal.ts';
@@ -19,7 +19,7 @@ type Options = {
 export async function auditIn(
   client: pg.ClientBase,
   { range = { from: null, to: null }, checks = DATABASE_CHECKS, company, journal, stopAfter }: Options = {},
-): Promise<Tally & { readonly named: readonly Finding[] }> {
+): Promise<Tally & { readonly named: readonly Finding[]; readonly explained: readonly Explained[] }> {
   await client.query("SELECT set_config('TimeZone', 'UTC', true)");
   const interrupted = new AbortController();
   let asked = 0;
@@ -40,7 +40,7 @@ export async function auditIn(
     ...{ ask, checks, companies, range, journal: journal ?? inMemory, parallel: 1 },
     signal: interrupted.signal,
   });
-  return { ...inMemory.tally, named: inMemory.findings };
+  return { ...inMemory.tally, named: inMemory.findings, explained: inMemory.explained };
 }
 
 /** The kinds, each once. */

@@ -156,7 +156,8 @@ export async function openVerification() {
         return { args, workflowId, runId: `run of ${workflowId}`, requestedAt: '2026-03-01T12:00:00Z' };
       });
       const losses = { groups: 0, keyRuns: 0, lost, inOwnRuns: 0, unreadable: [], lostVersions: 0 };
-      return () => openVerified({ pool, operations: OPERATIONS }, found, losses);
+      const statement = { operator: 'test', reason: 'of a test' };
+      return () => openVerified({ pool, operations: OPERATIONS }, found, losses, statement);
     },
     async close() {
       await pool.close();

@@ -105,6 +105,8 @@ type Difference = {
 export type Verified = {
   readonly code: number;
   readonly differences: readonly Difference[] | undefined;
+  /** Heads of rows that a restore has taken, and by which epoch. */
+  readonly explained: readonly object[] | undefined;
   /** What is printed, or why it was refused. */
   readonly told: string;
 };
@@ -154,8 +156,8 @@ async function verifiedBy(program: string, args: readonly string[]): Promise<Ver
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
     (error: { code: number; stdout: string; stderr: string }) => error,
   );
-  const differences = stdout.startsWith('{') ? (JSON.parse(stdout).differences as Difference[]) : undefined;
-  return { code, differences, told: stdout + stderr };
+  const { differences, explained }: Partial<Verified> = stdout.startsWith('{') ? JSON.parse(stdout) : {};
+  return { code, differences, explained, told: stdout + stderr };
 }
 
 /** Each file of a folder, with its access rights. */

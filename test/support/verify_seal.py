@@ -7,7 +7,7 @@
 The example is that of the page: with the salts, whose digests are checked as well.
 
 
-Prints {"differences": [{kind, companyId, log, number, id}, ...]}. Exit code 0: nothing differs. 1: something does. 2: refused.
+Prints {"differences": [{kind, companyId, log, number, id}, ...], "explained": [...]}. Exit code 0: nothing differs. 1: something does. 2: refused.
 Python 3.11 or newer, with its standard library alone.
 """
 
@@ -311,6 +311,8 @@ class Walk:
         start = self.told["start"]
         self.next = 1 if start is None else start["number"]
         self.agreed = self.next - 1
+        self.row_epoch = None
+        self.explained = []
         self.chain = bytes(32)
         self.head, self.head_text = None, None
         self.roots, self.since, self.since_id = [], self.next, None
@@ -345,6 +347,7 @@ class Walk:
             self.differs("head-signature", number)
         self.chain = bytes.fromhex(start["digest"])
         self.head, self.head_text = head, published["head"]
+        self.row_epoch = head["epoch"]
         self.check_outside(head["number"])
 
     def walk_batch(self, batch):
@@ -352,6 +355,7 @@ class Walk:
         if first != self.next or type(last) is not int or last < first:
             self.differs("batch-order", self.next)
         leaves, first_id = [], None
+        self.row_epoch = batch["epoch"]
         for number in range(first, last + 1):
             row = next(self.rows, None)
             if row is None or row.get("number") != number:
@@ -414,13 +418,20 @@ class Walk:
         self.roots, self.since, self.since_id = [], last + 1, None
 
     def check_outside(self, number):
+        first = self.agreed + 1
         for head, published in self.outside.get(number, []):
             if not is_signed(published, self.keys):
-                self.differs("outside-head-signature", self.agreed + 1)
-            if head["digest"] != self.chain.hex():
-                self.differs("outside-head", self.agreed + 1)
-        if number in self.outside:
-            self.agreed = number
+                self.differs("outside-head-signature", first)
+            if head["digest"] == self.chain.hex():
+                self.agreed = number
+            elif not self.explain(head, self.row_epoch):
+                self.differs("outside-head", first)
+
+    def explain(self, head, row_epoch):
+        found = explanation(self.manifest, self.told.get("epochs", []), head, row_epoch)
+        if found is not None and found not in self.explained:
+            self.explained.append(found)
+        return found is not None
 
     def check_heads_beyond(self):
         if self.manifest["asked"]["to"] is not None:
@@ -428,8 +439,29 @@ class Walk:
         for number in sorted(self.outside):
             for head, published in self.outside[number]:
                 if number >= self.next and nanoseconds(head["publishedAt"]) <= nanoseconds(self.manifest["exportedAt"]):
-                    is_ours = is_signed(published, self.keys)
-                    self.differs("outside-head-beyond" if is_ours else "outside-head-signature", self.next)
+                    if not is_signed(published, self.keys):
+                        self.differs("outside-head-signature", self.next)
+                    if not self.explain(head, None):
+                        self.differs("outside-head-beyond", self.next)
+
+
+def explanation(manifest, starts, head, row_epoch):
+    """By the first epoch that began after the head, from a lower number. None where there is none, or nobody has stated why."""
+    kept = {start["epoch"]: start["number"] for start in starts}
+    for began in sorted(manifest["epochs"], key=lambda one: one["epoch"]):
+        epoch = began["epoch"]
+        is_later = epoch > head["epoch"] or nanoseconds(began["beganAt"]) > nanoseconds(head["publishedAt"])
+        if not is_later or kept.get(epoch, 0) >= head["number"] or (row_epoch is not None and epoch > row_epoch):
+            continue
+        if began["operator"] is None or began["reason"] is None:
+            return None
+        return {name: head[name] for name in ("companyId", "log", "position", "number", "publishedAt")} | {
+            "epoch": epoch,
+            "lastKept": kept.get(epoch, 0),
+            "operator": began["operator"],
+            "reason": began["reason"],
+        }
+    return None
 
 
 def is_balanced(entry):
@@ -442,24 +474,37 @@ def is_balanced(entry):
 # ---- What is asked
 
 
-def verify_bundle(folder, keys_path, heads_path):
+def verify_bundle(folder, keys_path, heads_paths):
     manifest = read_manifest(folder)
     keys = read_keys(keys_path or os.path.join(folder, "keys.json"))
-    outside = [] if heads_path is None else read_outside_heads(heads_path)
-    differences = []
+    outside = [found for path in heads_paths or [] for found in read_outside_heads(path)]
+    differences, explained = [], []
     for company in manifest["companies"]:
         for log in LOGS:
+            walk = Walk(folder, manifest, company, log, keys, outside)
             try:
-                Walk(folder, manifest, company, log, keys, outside).run()
+                walk.run()
             except Differs as differs:
                 differences.append(differs.found)
+            explained += walk.explained
     if manifest["asked"]["company"] is None:
         known = {company["id"] for company in manifest["companies"]}
         exported = nanoseconds(manifest["exportedAt"])
-        for company_id in sorted({head["companyId"] for head, _ in outside if nanoseconds(head["publishedAt"]) <= exported}):
-            if company_id not in known:
-                differences.append(Differs("outside-company", company_id, "journal", 1).found)
-    return differences
+        unknown = {}
+        for head, published in outside:
+            if head["companyId"] not in known and nanoseconds(head["publishedAt"]) <= exported:
+                unknown.setdefault(head["companyId"], []).append((head, published))
+        # A restore may have taken a company, too.
+        gone = {}
+        for company_id, heads in sorted(unknown.items()):
+            heads.sort(key=lambda one: (one[0]["number"], one[0]["log"]))
+            found = [explanation(manifest, [], head, None) if is_signed(published, keys) else None for head, published in heads]
+            if None not in found:
+                gone[company_id] = [one for i, one in enumerate(found) if one not in found[:i]]
+        for company_id in sorted(set(unknown) - set(gone)):
+            differences.append(Differs("outside-company", company_id, "journal", 1).found)
+        explained += [one for found in gone.values() for one in found]
+    return differences, explained
 
 
 def verify_proof(path, keys_path):
@@ -533,15 +578,17 @@ def check_proof(proof, row, keys):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("--heads", "--keys", "--proof", "--example"):
+    parser.add_argument("--heads", action="append")
+    for name in ("--keys", "--proof", "--example"):
         parser.add_argument(name)
     parser.add_argument("folder", nargs="?")
     asked = parser.parse_args()
+    explained = []
     try:
         if asked.example is not None:
             differences = verify_example(asked.example)
         elif asked.proof is None:
-            differences = verify_bundle(asked.folder, asked.keys, asked.heads)
+            differences, explained = verify_bundle(asked.folder, asked.keys, asked.heads)
         else:
             differences = verify_proof(asked.proof, asked.keys)
     except Refused as refused:
@@ -550,7 +597,7 @@ def main():
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         print(f"something in it has another form: {error!r}", file=sys.stderr)
         return 2
-    print(json.dumps({"differences": differences}))
+    print(json.dumps({"differences": differences, "explained": explained}))
     return 1 if differences else 0
 
 

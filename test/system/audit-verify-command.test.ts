@@ -10,6 +10,7 @@ import { openAuditorPool } from '../support/audit-months.ts';
 import { runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
 import { until } from '../support/held-invoice.ts';
+import { announceNow, publishNow, sealAllOf, sealKey } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const COMMAND = 'deploy/operator/audit-verify/main.ts';
@@ -52,12 +53,13 @@ describe('npm run audit:verify', () => {
     const { code, stdout } = await verify('--json');
     expect(code).toBe(0);
     const result = JSON.parse(stdout);
-    expect(Object.keys(result)).toEqual(['from', 'to', 'checked', 'findings', 'couldNotAsk']);
+    expect(Object.keys(result)).toEqual(['from', 'to', 'checked', 'findings', 'explained', 'couldNotAsk']);
     expect(result).toEqual({
       from: null,
       to: null,
-      checked: { companies: 2, writes: 2, entries: 0, auditRows: 2, events: 2, seals: 0 },
+      checked: { companies: 2, writes: 2, entries: 0, auditRows: 2, events: 2, seals: 0, outsideHeads: 0 },
       findings: [],
+      explained: [],
       couldNotAsk: [],
     });
     const text = await verify('--company', 'Audited Ltd');
@@ -141,6 +143,13 @@ describe('the schedule', () => {
     const [recent, all] = schedules.map((scope) =>
       system.temporal.schedule.getHandle(auditScheduleId(scope, config.TEMPORAL_TASK_QUEUE)),
     );
+    await sealAllOf(system);
+    await publishNow(system, [company.id], sealKey('test-key'));
+    await announceNow(system);
+    const query = `WorkflowType = 'announceHeads' AND TaskQueue = '${config.TEMPORAL_TASK_QUEUE}-events'`;
+    await until('the run with the heads to be listed', async () => {
+      return (await system.temporal.workflow.count(query)).count > 0;
+    });
     try {
       await recent?.trigger();
       const runs = async () => (await system.owner.query('SELECT * FROM audit_runs')).rows;
@@ -149,7 +158,9 @@ describe('the schedule', () => {
       expect(run).toMatchObject({
         scope: 'recent',
         to_day: null,
-        checked: { companies: 2, writes: 2 },
+        // The heads of the memo are compared, too.
+        checked: { companies: 2, writes: 2, outsideHeads: 1 },
+        explained: [],
         finding_count: '1',
         findings: [{ kind: 'event-missing', writeId: customerId }],
         could_not_ask: [],
@@ -167,7 +178,14 @@ describe('the schedule', () => {
       code: 1,
       stderr: expect.stringContaining('The scheduled audit of the recent writes'),
     });
-    expect(Object.keys(JSON.parse(last.stdout))).toEqual(['from', 'to', 'checked', 'findings', 'couldNotAsk']);
+    expect(Object.keys(JSON.parse(last.stdout))).toEqual([
+      'from',
+      'to',
+      'checked',
+      'findings',
+      'explained',
+      'couldNotAsk',
+    ]);
     const text = await verify('--last');
     expect(text.stdout).toContain(`  write    ${customerId}`);
 

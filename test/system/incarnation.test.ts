@@ -100,10 +100,20 @@ describe('a server that is not the one that was verified', () => {
         TEMPORAL_ADDRESS: system.environment['TEMPORAL_ADDRESS'] ?? '',
         TEMPORAL_TASK_QUEUE: system.environment['TEMPORAL_TASK_QUEUE'] ?? '',
       });
-    expect(await command('--yes')).toMatchObject({
+    // It stays with the seal, so nobody opens it without.
+    expect(await command('--yes')).toMatchObject({ code: 1, stderr: expect.stringContaining('give a --reason') });
+    expect(await trusts()).toEqual(['replaced']);
+    expect(await command('--yes', '--operator', 'Ada', '--reason', 'restored by a test')).toMatchObject({
       code: 0,
       stdout: expect.stringContaining('It is another database'),
     });
+    const { rows } = await system.owner.query(
+      'SELECT o.operator, o.reason FROM operator_verifications o JOIN verification USING (epoch)',
+    );
+    expect(rows).toEqual([{ operator: 'Ada', reason: 'restored by a test' }]);
+    // Once it is stated, it stays.
+    const again = await command('--operator', 'Bob', '--reason', 'another');
+    expect(again).toMatchObject({ code: 0, stdout: 'The database is verified: nothing is missing.\n' });
     await untilTrust(system.url, 'trusted');
     expect(await trusts()).toEqual(['trusted']);
     expect((await verification()).epoch).not.toBe(FIRST_EPOCH);

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { stateAfterwards } from '../../worker/verification/verify.ts';
 import { FIRST_EPOCH } from '../../workflows/messages.ts';
 import { openVerification } from '../support/played-verification.ts';
 import { COMPANY_ID } from '../support/two-databases.ts';
@@ -42,7 +43,18 @@ describe('an operator who opens a database', () => {
     });
     expect(version).not.toBe(before.version);
     expect(epoch).not.toBe(FIRST_EPOCH);
+    expect(await one('SELECT epoch, operator, reason FROM operator_verifications')).toEqual({
+      ...{ epoch, operator: 'test', reason: 'of a test' },
+    });
     expect(keyRunsSince).not.toBeNull();
+  });
+
+  test('states afterwards who it was where an earlier release has not asked, and of no database that was never replaced', async () => {
+    const state = (operator: string) => stateAfterwards(it.pool, { operator, reason: 'of a test' });
+    expect(await state('Ada')).toBe(false);
+    await it.owner.query('UPDATE verification SET epoch = gen_random_uuid()');
+    expect([await state('Ada'), await state('Bob')]).toEqual([true, false]);
+    expect(await one('SELECT operator FROM operator_verifications')).toEqual({ operator: 'Ada' });
   });
 
   test('opens no other server than the one whose losses were listed', async () => {

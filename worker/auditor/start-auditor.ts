@@ -9,6 +9,7 @@ import type { WorkerConfig } from '../config.ts';
 import { createWorker, type WorkerBasis } from '../create-worker.ts';
 import { checkLogin } from '../login.ts';
 import { workerVersioning } from '../versioning.ts';
+import { memoHeadsCheck } from './memo-heads-check.ts';
 import { runsCheck } from './runs-check.ts';
 import { ensureAuditSchedules } from './schedules.ts';
 
@@ -50,7 +51,7 @@ export async function startAuditor(options: {
     workflowBundle: options.workflowBundle,
     activities: createScheduledAudit({
       pool,
-      checks: [...DATABASE_CHECKS, runsCheck({ client, taskQueue })],
+      checks: [...DATABASE_CHECKS, runsCheck({ client, taskQueue }), memoHeadsCheck({ client, taskQueue })],
       requireOrder: config.PAYLOAD_KEYS !== undefined && config.PAYLOAD_ENCRYPTION === 'require',
     }),
     maxConcurrentActivityTaskExecutions: 1,

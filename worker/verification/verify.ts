@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
-import { type Pool, transaction } from '../../activities/database.ts';
+import { type Pool, queryOnce, transaction } from '../../activities/database.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { inBatches, type LostWrite, loseWrites } from '../../activities/write/lose-write.ts';
+import { FIRST_EPOCH } from '../../workflows/messages.ts';
 import type { Verification } from '../fence.ts';
 import { missingKeyRuns, unlistedSince } from './key-runs.ts';
 import { missingWrites } from './missing-writes.ts';
@@ -81,6 +82,23 @@ export async function findLosses(
   };
 }
 
+/** Who has verified a database, and why it was replaced: it explains what the seal then misses. */
+export type Statement = { readonly operator: string; readonly reason: string };
+
+/**
+ * States afterwards who has verified the database, and why, where nobody has: an earlier release did not ask. Of a database that
+ * was never replaced nothing is stated. Returns whether it was recorded.
+ */
+export async function stateAfterwards(pool: Pool, { operator, reason }: Statement): Promise<boolean> {
+  const stated = await queryOnce(
+    pool,
+    `INSERT INTO operator_verifications (epoch, operator, reason) SELECT epoch, $1, $2 FROM verification WHERE epoch <> $3
+     ON CONFLICT DO NOTHING RETURNING epoch`,
+    [operator, reason, FIRST_EPOCH],
+  );
+  return stated.length > 0;
+}
+
 /** So many cursors of events no relay has given out between a restore and the loss. */
 const CURSORS_SKIPPED = 1_000_000;
 
@@ -93,6 +111,7 @@ export function openVerified(
   { pool, operations }: Pick<VerifyDependencies, 'pool' | 'operations'>,
   { version, live }: Verification,
   { lost }: Losses,
+  { operator, reason }: Statement,
 ): Promise<readonly LostWrite[] | undefined> {
   return transaction(pool, async (tx) => {
     const [locked] = await tx.query<{ same: boolean }>(
@@ -103,11 +122,17 @@ export function openVerified(
     await tx.query(`SELECT setval('outbox_sequence', nextval('outbox_sequence') + $1)`, [
       CURSORS_SKIPPED + lost.length,
     ]);
+    const epoch = randomUUID();
+    await tx.query('INSERT INTO operator_verifications (epoch, operator, reason) VALUES ($1, $2, $3)', [
+      epoch,
+      operator,
+      reason,
+    ]);
     await tx.query(
       `UPDATE verification SET version = $1, epoch = $2, incarnation = $3, key_runs_listed = false,
          key_runs_since = unlisted_since(), continued = false, replaced = NULL, replaced_at = NULL, reconciler = NULL,
          reconciler_until = NULL, verified_at = clock_timestamp()`,
-      [nextVersion({ version, incarnation: live }), randomUUID(), live],
+      [nextVersion({ version, incarnation: live }), epoch, live],
     );
     const marked: LostWrite[] = [];
     for (const some of inBatches(lost)) {

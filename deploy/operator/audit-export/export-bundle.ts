@@ -6,7 +6,7 @@ import { readBatches, readSealedRows, saltOf } from '../../../activities/seal/re
 import { jwkOf } from '../../../activities/seal/signing-key.ts';
 import { type BundleFolder, type OpenFile, openFolder } from './bundle-files.ts';
 import { bundleReadme } from './bundle-readme.ts';
-import type { Epoch, ExportedCompany, ExportedLog } from './exported.ts';
+import type { Epoch, EpochStart, ExportedCompany, ExportedLog } from './exported.ts';
 import { findPart } from './part.ts';
 
 /**
@@ -39,6 +39,7 @@ export async function exportBundle(database: Queryable, options: ExportOptions):
     database,
     `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at`,
   );
+  const epochs = await readEpochs(database);
   const exported: ExportedCompany[] = [];
   let written = 0;
   for (const { id, name } of companies) {
@@ -60,7 +61,7 @@ export async function exportBundle(database: Queryable, options: ExportOptions):
       from: options.from,
       to: options.to,
     },
-    epochs: await readEpochs(database),
+    epochs,
   };
   await bundle.write('README.txt', bundleReadme(about, exported));
   await bundle.write(
@@ -113,7 +114,7 @@ async function exportLog(
   await rows.close();
   await batches.close();
   await exportHeads(database, bundle.open(`${folder}/heads.ndjson`), of, { first, last: part.last });
-  return { ...part, rows: rows.written, archived };
+  return { ...part, rows: rows.written, archived, epochs: await readStarts(database, of) };
 }
 
 function rowFiles(bundle: BundleFolder, folder: string) {
@@ -155,6 +156,16 @@ async function exportHeads(
   await file.close();
 }
 
+async function readStarts(database: Queryable, { companyId, log }: Log): Promise<readonly EpochStart[]> {
+  const starts = await rowsOf<Omit<EpochStart, 'number'> & { number: string }>(
+    database,
+    `SELECT epoch, number::text, encode(digest, 'hex') AS digest, head_position AS head FROM seal_epoch_starts s
+     WHERE company_id = $1 AND log = $2 ORDER BY s.epoch`,
+    [companyId, log],
+  );
+  return starts.map((start) => ({ ...start, number: Number(start.number) }));
+}
+
 async function readKeys(database: Queryable): Promise<readonly object[]> {
   const keys = await rowsOf<{ key_id: string; public_key: Buffer }>(
     database,
@@ -166,8 +177,9 @@ async function readKeys(database: Queryable): Promise<readonly object[]> {
 function readEpochs(database: Queryable): Promise<readonly Epoch[]> {
   return rowsOf<Epoch>(
     database,
-    `SELECT epoch, to_char(began_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "beganAt", operator, reason
-     FROM seal_epochs ORDER BY epoch`,
+    `SELECT e.epoch, to_char(e.began_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "beganAt",
+       coalesce(e.operator, o.operator) AS operator, coalesce(e.reason, o.reason) AS reason
+     FROM seal_epochs e LEFT JOIN operator_verifications o ON o.epoch = e.verification_epoch ORDER BY e.epoch`,
   );
 }
 

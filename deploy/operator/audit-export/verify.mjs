@@ -3,8 +3,8 @@
 // says how it is used and what it proves; docs/seal-format.md of AccuBooks says, byte by byte, what is checked here.
 /* oxlint-disable max-lines, no-console -- One file on purpose: whoever is given a bundle runs it as it is. */
 import { createHash, createPublicKey, verify as verifySignature } from 'node:crypto';
-import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { createReadStream, existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const HELP = `Usage: node verify.mjs [--heads FILE] [--keys FILE] [--json]
@@ -12,13 +12,14 @@ const HELP = `Usage: node verify.mjs [--heads FILE] [--keys FILE] [--json]
 
 Verifies the bundle in the folder of this file, or the proof of one write (GET /api/writes/{key}/proof).
 
-  --heads FILE  heads that you have collected outside, one JSON object a line: each must be on the chain
+  --heads FILE  heads that you have collected outside, one JSON object a line: each must be on the chain; as often as needed
   --keys FILE   the public keys as you have kept them (a JWK set), used in the place of the bundle's own
   --json        print JSON
 
 Exit code 0: nothing differs. 1: something differs, and the first row is named. 2: it cannot be verified.`;
 
-const FOLDER = dirname(fileURLToPath(import.meta.url));
+const FILE = fileURLToPath(import.meta.url);
+const FOLDER = dirname(FILE);
 const FORMAT = 'accubooks-seal-bundle';
 const LOGS = /** @type {const} */ (['journal', 'audit']);
 const NO_DIGEST = Buffer.alloc(32);
@@ -48,7 +49,7 @@ const DIFFERENCES = {
 };
 
 /** What cannot be verified at all: exit code 2. */
-class Refusal extends Error {}
+export class Refusal extends Error {}
 /** The first row of a log that differs. */
 class Difference extends Error {
   constructor(kind, place) {
@@ -57,14 +58,23 @@ class Difference extends Error {
   }
 }
 
-await main().catch((error) => {
-  const refused =
-    error instanceof Refusal
-      ? error.message
-      : `It cannot be verified, since something in it has another form: ${error.message}`;
-  console.error(printed(refused));
-  process.exitCode = 2;
-});
+if (!isLent()) {
+  await main().catch((error) => {
+    const refused =
+      error instanceof Refusal
+        ? error.message
+        : `It cannot be verified, since something in it has another form: ${error.message}`;
+    console.error(printed(refused));
+    process.exitCode = 2;
+  });
+}
+
+/** Another program reads heads and keys as this one does (`audit:verify --heads`). In doubt this is the program, and verifies. */
+function isLent() {
+  const program = process.argv[1];
+  if (program === undefined || basename(program) === basename(FILE)) return false;
+  return !existsSync(program) || realpathSync(program) !== FILE;
+}
 
 async function main() {
   const options = readOptions(process.argv.slice(2));
@@ -79,8 +89,9 @@ function readOptions(args) {
     const argument = rest.shift();
     const [, name, given] = /^--(help|json|heads|keys|proof)(?:=(.*))?$/s.exec(argument) ?? [];
     if (name === undefined) throw new Refusal(`I do not know ${argument}.\n\n${HELP}`);
-    options[name] = name === 'help' || name === 'json' ? true : (given ?? rest.shift());
-    if (options[name] === undefined) throw new Refusal(`--${name} needs a file.`);
+    const value = name === 'help' || name === 'json' ? true : (given ?? rest.shift());
+    if (value === undefined) throw new Refusal(`--${name} needs a file.`);
+    options[name] = name === 'heads' ? [...(options.heads ?? []), value] : value;
   }
   return options;
 }
@@ -92,16 +103,19 @@ async function verifyBundle(options) {
   const keys = readKeys(options.keys ?? join(FOLDER, 'keys.json'));
   const outside = options.heads === undefined ? undefined : await readOutsideHeads(options.heads);
   const logs = [];
+  const byText = new Map();
   for (const company of manifest.companies) {
-    for (const log of LOGS) logs.push(await verifyLog({ manifest, company, log, keys, outside }));
+    for (const log of LOGS) logs.push(await verifyLog({ manifest, company, log, keys, outside, explained: byText }));
   }
-  for (const companyId of unknownCompanies(manifest, outside)) {
+  const unknown = unknownCompanies(manifest, outside, keys);
+  for (const companyId of unknown.companyIds) {
     const place = { companyId, log: 'journal', number: 1, id: null };
     logs.push({ companyId, log: 'journal', rows: 0, difference: { kind: 'outside-company', ...place } });
   }
   const differences = logs.flatMap(({ difference }) => (difference === undefined ? [] : [difference]));
-  if (options.json) console.log(JSON.stringify({ logs, differences, outside: outside?.told }));
-  else printBundle({ manifest, keys, logs, differences, outside, ownKeys: options.keys === undefined });
+  const explained = [...byText.values(), ...unknown.explained];
+  if (options.json) console.log(JSON.stringify({ logs, differences, explained, outside: outside?.told }));
+  else printBundle({ manifest, keys, logs, differences, explained, outside, ownKeys: options.keys === undefined });
   if (differences.length > 0) process.exitCode = 1;
 }
 
@@ -151,9 +165,9 @@ async function readManifest() {
 }
 
 /** Walks one log: rows, batches and heads in step, and never more in memory than the rows of one batch and the roots since a head. */
-async function verifyLog({ manifest, company, log, keys, outside }) {
+async function verifyLog({ manifest, company, log, keys, outside, explained }) {
   const told = company.logs[log];
-  const walk = beginWalk({ company, log, told, keys, outside });
+  const walk = beginWalk({ epochs: manifest.epochs, company, log, told, keys, outside, explained });
   try {
     if (told.start !== null) startBehindHead(walk, told.start);
     for await (const batch of linesOf(company.id, log, ['batches.ndjson'])) await walkBatch(walk, batch);
@@ -176,11 +190,12 @@ async function verifyLog({ manifest, company, log, keys, outside }) {
   return walk.tally();
 }
 
-function beginWalk({ company, log, told, keys, outside }) {
+function beginWalk({ epochs, company, log, told, keys, outside, explained }) {
   const first = told.start?.number ?? 1;
   const walk = {
     ...{ companyId: company.id, log, keys, outside: outside?.of(company.id, log) ?? new Map() },
-    ...{ first, next: first, chain: NO_DIGEST, archived: 0, head: undefined, fromBundle: 0, agreed: first - 1 },
+    ...{ first, next: first, chain: NO_DIGEST, archived: 0, head: undefined, agreed: first - 1 },
+    ...{ epochs, starts: told.epochs ?? [], explained },
     /** Since the last head: the roots of the batches, and the first row. */
     since: { roots: [], number: first, id: null },
     rows: linesOf(company.id, log, rowFilesOf(company.id, log)),
@@ -203,6 +218,7 @@ function startBehindHead(walk, { number, digest, head: published }) {
   if (!isSigned(published, walk.keys)) throw walk.differs('head-signature', number);
   walk.chain = Buffer.from(digest, 'hex');
   walk.head = { ...head, keyId: published.keyId, text: published.head };
+  walk.rowEpoch = head.epoch;
   checkOutsideHeads(walk, head.number);
 }
 
@@ -211,6 +227,7 @@ async function walkBatch(walk, batch) {
     throw walk.differs('batch-order', walk.next);
   const leaves = [];
   let firstId = null;
+  walk.rowEpoch = batch.epoch;
   for (let number = batch.first; number <= batch.last; number += 1) {
     const { value: row, done } = await walk.rows.next();
     if (done || row.number !== number) throw walk.differs('row-order', number, done ? null : row.id);
@@ -276,10 +293,32 @@ function checkHead(walk, published, last) {
 
 // ---- Heads from outside
 
-/** Heads wherever they are in the lines of the file: as they were published, in the call of a webhook, or in a line of a log. */
-async function readOutsideHeads(path) {
+async function readOutsideHeads(paths) {
   const heads = new Map();
   const told = { lines: 0, heads: 0 };
+  for (const path of paths) {
+    const ofFile = { lines: 0, heads: 0 };
+    for await (const { published, head } of outsideHeadsOf(path, ofFile)) {
+      const name = `${head.companyId} ${head.log}`;
+      const ofLog = heads.get(name) ?? new Map();
+      ofLog.set(head.number, [...(ofLog.get(head.number) ?? []), { ...head, published }]);
+      heads.set(name, ofLog);
+    }
+    told.lines += ofFile.lines;
+    told.heads += ofFile.heads;
+  }
+  return {
+    told,
+    of: (companyId, log) => heads.get(`${companyId} ${log}`),
+    all: [...heads.values()].flatMap((of) => [...of.values()].flat()),
+  };
+}
+
+/**
+ * Heads wherever they are in the lines of the file: as they were published, in the call of a webhook, or in a line of a log. Counts in
+ * `told` the lines and the heads. Refuses a file without any.
+ */
+export async function* outsideHeadsOf(path, told = { lines: 0, heads: 0 }) {
   for await (const line of linesOfFile(path)) {
     told.lines += 1;
     let value;
@@ -292,19 +331,11 @@ async function readOutsideHeads(path) {
       const head = readHead(published);
       if (head === undefined) throw new Refusal(`Line ${told.lines} of ${path} has a head that cannot be read.`);
       told.heads += 1;
-      const name = `${head.companyId} ${head.log}`;
-      const ofLog = heads.get(name) ?? new Map();
-      ofLog.set(head.number, [...(ofLog.get(head.number) ?? []), { ...head, published }]);
-      heads.set(name, ofLog);
+      yield { published, head, line: told.lines };
     }
   }
   if (told.heads === 0)
     throw new Refusal(`There is no head in ${path}: each is a line with {"head", "keyId", "signature"}.`);
-  return {
-    told,
-    of: (companyId, log) => heads.get(`${companyId} ${log}`),
-    all: [...heads.values()].flatMap((of) => [...of.values()].flat()),
-  };
 }
 
 function publishedIn(value) {
@@ -316,13 +347,37 @@ function publishedIn(value) {
 
 /** From the last one that agreed on, rows are not what they were when this head was published. */
 function checkOutsideHeads(walk, number) {
-  for (const { published, digest } of walk.outside.get(number) ?? []) {
-    const first = walk.agreed + 1;
-    if (!isSigned(published, walk.keys)) throw walk.differs('outside-head-signature', first);
-    if (digest !== walk.chain.toString('hex')) throw walk.differs('outside-head', first);
-    walk.compared = (walk.compared ?? 0) + 1;
+  const first = walk.agreed + 1;
+  for (const head of walk.outside.get(number) ?? []) {
+    if (!isSigned(head.published, walk.keys)) throw walk.differs('outside-head-signature', first);
+    if (head.digest === walk.chain.toString('hex')) {
+      walk.compared = (walk.compared ?? 0) + 1;
+      walk.agreed = number;
+    } else if (!isExplained(walk, head, walk.rowEpoch)) throw walk.differs('outside-head', first);
   }
-  if (walk.outside.has(number)) walk.agreed = number;
+}
+
+/**
+ * A head of rows that a restore has taken is explained by the first epoch that began after it, from a lower number, if an operator has
+ * stated why. Where another row has the number now, it has to be of that epoch or a later one.
+ */
+function isExplained({ epochs, starts, explained }, head, rowEpoch = Number.POSITIVE_INFINITY) {
+  const lastKeptOf = (epoch) => starts.find((start) => start.epoch === epoch)?.number ?? 0;
+  const began = epochs
+    .toSorted((one, other) => one.epoch - other.epoch)
+    .find(
+      ({ epoch, beganAt }) =>
+        (epoch > head.epoch || instantOf(beganAt) > instantOf(head.publishedAt)) &&
+        lastKeptOf(epoch) < head.number &&
+        epoch <= rowEpoch,
+    );
+  if (began === undefined || began.operator === null || began.reason === null) return false;
+  const { companyId, log, position, number, publishedAt } = head;
+  const { epoch, operator, reason } = began;
+  // One head may have been collected in several places.
+  const told = { companyId, log, position, number, publishedAt, epoch, lastKept: lastKeptOf(epoch), operator, reason };
+  explained.set(JSON.stringify(told), told);
+  return true;
 }
 
 /** A head that was published before the bundle was made cannot be of rows behind its end, unless the bundle ends before by its range. */
@@ -330,8 +385,8 @@ function checkHeadsBeyond(walk, manifest) {
   if (manifest.asked.to !== null) return;
   for (const head of [...walk.outside.values()].flat().toSorted(byNumber)) {
     if (head.number < walk.next || instantOf(head.publishedAt) > instantOf(manifest.exportedAt)) continue;
-    const kind = isSigned(head.published, walk.keys) ? 'outside-head-beyond' : 'outside-head-signature';
-    throw walk.differs(kind, walk.next);
+    if (!isSigned(head.published, walk.keys)) throw walk.differs('outside-head-signature', walk.next);
+    if (!isExplained(walk, head)) throw walk.differs('outside-head-beyond', walk.next);
   }
 }
 
@@ -345,13 +400,27 @@ function byNumber(one, other) {
   return one.number - other.number;
 }
 
-function unknownCompanies({ companies, asked, exportedAt }, outside) {
-  if (outside === undefined || asked.company !== null) return [];
+function byNumberAndLog(one, other) {
+  return byNumber(one, other) || LOGS.indexOf(other.log) - LOGS.indexOf(one.log);
+}
+
+/** A company may be unknown because a restore has taken all of it. */
+function unknownCompanies({ companies, asked, exportedAt, epochs }, outside, keys) {
+  if (outside === undefined || asked.company !== null) return { companyIds: [], explained: [] };
   const known = new Set(companies.map(({ id }) => id));
   const unknown = outside.all.filter(
     (head) => !known.has(head.companyId) && instantOf(head.publishedAt) <= instantOf(exportedAt),
   );
-  return [...new Set(unknown.map(({ companyId }) => companyId))].toSorted((one, other) => (one < other ? -1 : 1));
+  const explained = [];
+  const all = [...new Set(unknown.map(({ companyId }) => companyId))].toSorted((one, other) => (one < other ? -1 : 1));
+  const companyIds = all.filter((id) => {
+    const walk = { epochs, starts: [], explained: new Map() };
+    const heads = unknown.filter(({ companyId }) => companyId === id).toSorted(byNumberAndLog);
+    const isGone = heads.every((head) => isSigned(head.published, keys) && isExplained(walk, head));
+    if (isGone) explained.push(...walk.explained.values());
+    return !isGone;
+  });
+  return { companyIds, explained };
 }
 
 // ---- The proof of one write
@@ -448,7 +517,7 @@ function isSigned({ head, keyId, signature }, keys) {
   return verifySignature(null, Buffer.from(head), key.publicKey, bytes);
 }
 
-function readKeys(path) {
+export function readKeys(path) {
   const set = parseJson(readFileSync(path), path);
   const keys = new Map();
   for (const jwk of Array.isArray(set?.keys) ? set.keys : []) {
@@ -554,7 +623,7 @@ function parseJson(bytes, name) {
 
 // ---- What is printed
 
-function printBundle({ manifest, keys, logs, differences, outside, ownKeys }) {
+function printBundle({ manifest, keys, logs, differences, explained, outside, ownKeys }) {
   const { exportedAt, companies, asked } = manifest;
   const names = new Map(companies.map(({ id, name }) => [id, name]));
   const lines = [`Bundle of ${exportedAt}, ${rangeText(asked)}`, ...keyLines(keys, ownKeys)];
@@ -571,11 +640,16 @@ function printBundle({ manifest, keys, logs, differences, outside, ownKeys }) {
       `Heads from outside: ${outside.told.heads} in ${outside.told.lines} lines, of which ${compared} are on the chains.`,
     );
   }
+  if (explained.length > 0) lines.push('', ...explained.map(explainedText));
   lines.push(
     '',
     differences.length === 0 ? 'Nothing differs.' : `${differences.length} of ${logs.length} logs differ.`,
   );
   console.log(lines.map(printed).join('\n'));
+}
+
+function explainedText({ companyId, log, position, number, publishedAt, epoch, lastKept, operator, reason }) {
+  return `Explained: head ${position} of ${publishedAt} of the ${log} of ${companyId} ends with number ${number}, and its rows are gone. Epoch ${epoch} went on after number ${lastKept}; ${operator} has stated why: ${reason}`;
 }
 
 function rangeText({ from, to, company }) {

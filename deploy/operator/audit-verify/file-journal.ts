@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Explained } from '../../../activities/auditor/check.ts';
 import type { Finding } from '../../../activities/auditor/finding.ts';
 import { createTally, type Tally } from '../../../activities/auditor/journal.ts';
 import type { Entry, Journal } from '../../../activities/auditor/run-audit.ts';
@@ -22,6 +23,7 @@ export type FileJournal = Journal & {
   /** Whether it goes on from the notes of an earlier run. */
   readonly resumed: boolean;
   findings(): AsyncIterable<Finding>;
+  explained(): AsyncIterable<Explained>;
   remove(): void;
 };
 
@@ -58,6 +60,11 @@ export async function openFileJournal(of: unknown, { resume }: { readonly resume
     async *findings() {
       for await (const entry of entriesOf(path)) {
         if ('step' in entry) yield* entry.step.findings ?? [];
+      }
+    },
+    async *explained() {
+      for await (const entry of entriesOf(path)) {
+        if ('step' in entry) yield* entry.step.explained ?? [];
       }
     },
     remove: () => rmSync(path, { force: true }),

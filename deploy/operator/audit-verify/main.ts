@@ -2,8 +2,8 @@
 import { once } from 'node:events';
 import { InvalidArgumentError } from 'commander';
 import { askAsAuditor, openAuditorPool } from '../../../activities/auditor/auditor-pool.ts';
-import type { NotAsked, Range } from '../../../activities/auditor/check.ts';
-import { checksOf, DATABASE_CHECKS } from '../../../activities/auditor/checks.ts';
+import type { Explained, NotAsked, Range } from '../../../activities/auditor/check.ts';
+import { checksOf, databaseChecks } from '../../../activities/auditor/checks.ts';
 import { companiesOf, runAudit } from '../../../activities/auditor/run-audit.ts';
 import { sampleWrites } from '../../../activities/auditor/sample.ts';
 import { StorageError } from '../../../activities/database.ts';
@@ -14,9 +14,10 @@ import { printed } from '../../cli/printed.ts';
 import { createProgress, shown } from '../../cli/progress.ts';
 import { exportBooks } from '../audit-export/export-books.ts';
 import { type FileJournal, openFileJournal } from './file-journal.ts';
+import { type HeadFile, type KeptKeys, keptHeadsCheck, keptKeys, lookAtHeads, UnusableFile } from './kept-heads.ts';
 import { lastAudit } from './last.ts';
 import { openTemporal } from './temporal.ts';
-import { confidenceText, endText, findingText, headText } from './text.ts';
+import { confidenceText, endText, explainedText, filesText, findingText, headText } from './text.ts';
 
 type Options = {
   company?: string;
@@ -28,6 +29,8 @@ type Options = {
   resume?: true;
   last?: true;
   export?: string;
+  heads: readonly string[];
+  keys?: string;
   parallel: number;
   databaseUrl?: string;
 };
@@ -35,6 +38,8 @@ type Options = {
 const MAX_SAMPLE = 100_000;
 const DEFAULT_PARALLEL = 2;
 const MAX_PARALLEL = 16;
+
+const collect = (path: string, before: readonly string[]) => [...before, path];
 
 const program = command(
   'audit:verify',
@@ -44,7 +49,14 @@ const program = command(
   .option('--from <day>', 'only writes that were completed on or after this day (UTC)', dayArgument)
   .option('--to <day>', 'only writes that were completed on or before this day (UTC)', dayArgument)
   .option('--sample <n>', 'only so many writes, drawn at random', countArgument(MAX_SAMPLE))
-  .option('--no-runs', 'do not compare with the runs in Temporal')
+  .option(
+    '--heads <file>',
+    'compare heads that were collected outside, one JSON object a line; repeatable',
+    collect,
+    [],
+  )
+  .option('--keys <file>', 'the public keys as they were kept (a JWK set), in the place of those of the database')
+  .option('--no-runs', 'do not compare with the runs in Temporal, nor with the heads in their memos')
   .option('--resume', 'go on where an interrupted run with the same options has ended')
   .option('--parallel <n>', 'statements side by side', countArgument(MAX_PARALLEL), DEFAULT_PARALLEL)
   .option(
@@ -60,12 +72,34 @@ const program = command(
       '\nsystem.' +
       '\n--from and --to choose the writes that are compared one by one; the controls of the books and the search for rows without a' +
       '\nwrite are about whole books, and are asked of all days.' +
-      '\nExit code 0: nothing was found. 1: something was found. 2: nothing was found, and not all could be asked.',
+      '\nExit code 0: nothing was found. 1: something was found. 2: nothing was found, and not all could be asked,\nor a file of --heads or --keys cannot be used.',
   )
   .action(verify);
 await run(program);
 
 async function verify(options: Options): Promise<void> {
+  try {
+    await verifyWith(options, await keptOf(options));
+  } catch (error) {
+    if (!(error instanceof UnusableFile)) throw error;
+    console.error(printed(error.message));
+    process.exitCode = 2;
+  }
+}
+
+/** What somebody has kept outside the database. */
+type Kept = { readonly files: readonly HeadFile[]; readonly keys: KeptKeys | undefined };
+
+async function keptOf({ heads, keys, sample, ...other }: Options): Promise<Kept> {
+  if ((heads.length > 0 || keys !== undefined) && (sample !== undefined || other.last || other.export !== undefined)) {
+    throw new Error(
+      'Leave --heads and --keys out: they are compared with the seal, by a run without --sample, --last, --export.',
+    );
+  }
+  return { files: await lookAtHeads(heads), keys: keys === undefined ? undefined : keptKeys(keys) };
+}
+
+async function verifyWith(options: Options, kept: Kept): Promise<void> {
   const { from = null, to = null, sample, company } = options;
   if (from !== null && to !== null && from > to) throw new Error('--from is after --to.');
   if (sample !== undefined && options.resume) throw new Error('A sample is drawn anew each time: leave --resume out.');
@@ -74,10 +108,11 @@ async function verify(options: Options): Promise<void> {
   if (options.export !== undefined) return exportBooks(url, { dir: options.export, company, from, to });
   const { host, pathname } = new URL(url);
   const resume = options.resume ?? false;
-  const journal = await openFileJournal({ host, pathname, from, to, company, sample }, { resume });
+  const digests = { heads: kept.files.map(({ sha256 }) => sha256), keys: kept.keys?.sha256 };
+  const journal = await openFileJournal({ host, pathname, from, to, company, sample, ...digests }, { resume });
   if (journal.resumed) console.error(`Going on after ${shown(journal.tally.checked.writes)} writes.`);
-  const spotCheck = await ask({ url, journal, options, range: { from, to } });
-  await print(journal, options, { from, to });
+  const spotCheck = await ask({ url, journal, options, kept, range: { from, to } });
+  await print(journal, { ...options, files: kept.files }, { from, to });
   if (spotCheck !== undefined) {
     const text = confidenceText({ ...spotCheck, found: await writesWithFindings(journal) });
     if (options.json) console.error(text);
@@ -89,17 +124,24 @@ async function verify(options: Options): Promise<void> {
   setExitCode(findings, couldNotAsk);
 }
 
-type Asked = { readonly url: string; readonly journal: FileJournal; readonly options: Options; readonly range: Range };
+type Asked = {
+  readonly url: string;
+  readonly journal: FileJournal;
+  readonly options: Options;
+  readonly kept: Kept;
+  readonly range: Range;
+};
 
 async function printLast(url: string, { json }: Options): Promise<void> {
   const last = await lastAudit(url);
   if (last === undefined) throw new Error('No scheduled audit has ended: does a worker have AUDITOR_DATABASE_URL?');
-  const { scope, endedAt, from, to, checked, findings, couldNotAsk, count } = last;
+  const { scope, endedAt, from, to, checked, findings, explained, couldNotAsk, count } = last;
   console.error(`The scheduled audit of ${scope === 'all' ? 'all' : 'the recent'} writes that ended at ${endedAt}.`);
-  if (json) console.log(JSON.stringify({ from, to, checked, findings, couldNotAsk }));
+  if (json) console.log(JSON.stringify({ from, to, checked, findings, explained, couldNotAsk }));
   else {
     console.log(headText({ from, to }, checked));
     for (const finding of findings) console.log(printed(findingText(finding)));
+    if (explained.length > 0) console.log(printed(`\n${explainedText(explained)}`));
     console.log(endText(count, couldNotAsk));
   }
   setExitCode(count, couldNotAsk);
@@ -111,7 +153,13 @@ function setExitCode(findings: number, couldNotAsk: readonly NotAsked[]): void {
 }
 
 /** Asks all there is to ask. Returns, of a spot check, how many writes were drawn from how many. */
-async function ask({ url, journal, options, range }: Asked): Promise<{ sampled: number; of: number } | undefined> {
+async function ask({
+  url,
+  journal,
+  options,
+  kept,
+  range,
+}: Asked): Promise<{ sampled: number; of: number } | undefined> {
   const pool = openAuditorPool(url, options.parallel);
   const progress = createProgress();
   const startedAt = performance.now();
@@ -121,8 +169,12 @@ async function ask({ url, journal, options, range }: Asked): Promise<{ sampled: 
     const companies = await companiesOf(asAuditor, options.company);
     const ids = companies.map(({ id }) => id);
     const drawn = options.sample === undefined ? undefined : await sampleWrites(asAuditor, ids, range, options.sample);
-    const temporal = options.runs && drawn === undefined ? await openTemporal() : undefined;
-    const checks = drawn === undefined ? [...DATABASE_CHECKS, ...(temporal?.checks ?? [])] : checksOf(drawn.sample);
+    const keys = kept.keys?.keys;
+    const outside = { keys, ofOneCompany: options.company !== undefined, told: new Set<string>() };
+    const temporal = options.runs && drawn === undefined ? await openTemporal(outside) : undefined;
+    const ofFiles = kept.files.length === 0 ? [] : [keptHeadsCheck(kept.files, outside)];
+    const checks =
+      drawn === undefined ? [...databaseChecks(keys), ...ofFiles, ...(temporal?.checks ?? [])] : checksOf(drawn.sample);
     if (!journal.stateOf('companies').done) {
       journal.note({ task: 'companies', step: { checked: { companies: companies.length } } });
       journal.note({ task: 'companies', done: true });
@@ -153,11 +205,19 @@ function interrupted(): AbortSignal {
   return controller.signal;
 }
 
-async function print(journal: FileJournal, { json }: Options, range: Range): Promise<void> {
+async function print(
+  journal: FileJournal,
+  { json, files }: Pick<Options, 'json'> & Pick<Kept, 'files'>,
+  range: Range,
+): Promise<void> {
   const { checked, findings, couldNotAsk } = journal.tally;
+  const explained: Explained[] = [];
+  for await (const one of journal.explained()) explained.push(one);
   if (!json) {
     console.log(headText(range, checked));
+    if (files.length > 0) console.log(printed(filesText(files)));
     for await (const finding of journal.findings()) await write(`${printed(findingText(finding))}\n`);
+    if (explained.length > 0) console.log(printed(`\n${explainedText(explained)}`));
     console.log(endText(findings, couldNotAsk));
     return;
   }
@@ -167,7 +227,8 @@ async function print(journal: FileJournal, { json }: Options, range: Range): Pro
     await write(`${separator}${JSON.stringify(finding)}`);
     separator = ',';
   }
-  await write(`],${membersOf({ couldNotAsk })}}\n`);
+  const ofFiles = files.length === 0 ? {} : { files: files.map(({ path, lines, heads }) => ({ path, lines, heads })) };
+  await write(`],${membersOf({ explained, couldNotAsk, ...ofFiles })}}\n`);
 }
 
 function membersOf(object: object): string {

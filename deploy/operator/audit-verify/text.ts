@@ -1,7 +1,8 @@
-import type { Counts, NotAsked, Range } from '../../../activities/auditor/check.ts';
+import type { Counts, Explained, NotAsked, Range } from '../../../activities/auditor/check.ts';
 import type { Finding } from '../../../activities/auditor/finding.ts';
 import { CONFIDENCE, largestShare } from '../../../activities/auditor/sample.ts';
 import { shown } from '../../cli/progress.ts';
+import type { HeadFile } from './kept-heads.ts';
 
 /** What people read; a finding at a time, because there may be more than fit into memory. */
 export function headText({ from, to }: Range, checked: Counts): string {
@@ -13,11 +14,18 @@ export function headText({ from, to }: Range, checked: Counts): string {
     [checked.auditRows, 'audit rows'],
     [checked.events, 'events'],
     [checked.seals, 'seals'],
+    [checked.outsideHeads, 'heads kept outside'],
   ] as const;
   const width = Math.max(...rows.map(([count]) => shown(count).length));
   return [`Compared, of ${days} (UTC):`, ...rows.map(([count, of]) => `  ${shown(count).padStart(width)}  ${of}`)].join(
     '\n',
   );
+}
+
+export function filesText(files: readonly HeadFile[]): string {
+  return files
+    .map(({ path, lines, heads }) => `Of ${path}: ${shown(heads)} heads in ${shown(lines)} lines.`)
+    .join('\n');
 }
 
 export function findingText({ kind, companyId, key, writeId, table, rowId, detail, runbook }: Finding): string {
@@ -42,6 +50,18 @@ export function endText(findings: number, couldNotAsk: readonly NotAsked[]): str
       ? []
       : ['', 'Could not be asked:', ...couldNotAsk.map(({ what, why }) => `  ${what}: ${why}`)]),
   ].join('\n');
+}
+
+/** By epoch: a restore may have taken heads of each company. */
+export function explainedText(explained: readonly Explained[]): string {
+  const byEpoch = new Map<number, readonly [Explained, ...Explained[]]>();
+  for (const one of explained) byEpoch.set(one.epoch, [one, ...(byEpoch.get(one.epoch) ?? [])]);
+  return [...byEpoch.values()]
+    .map(([{ epoch, operator, reason }, ...others]) => {
+      const heads = others.length === 0 ? 'a published head names' : `${shown(others.length + 1)} published heads name`;
+      return `Explained: ${heads} rows that are gone. Epoch ${epoch} began without them; ${operator} has stated why: ${reason}`;
+    })
+    .join('\n');
 }
 
 /** What a spot check says of the writes that were not in it. */

@@ -2,9 +2,9 @@
 import type pg from 'pg';
 import { idArgument } from '../../cli/arguments.ts';
 import { command, run, withDatabase } from '../../cli/command.ts';
-import { eraserDatabaseUrl, isProduction, sudoUser } from '../../cli/config.ts';
+import { eraserDatabaseUrl, isProduction } from '../../cli/config.ts';
 import { confirm } from '../../cli/confirm.ts';
-import { osUser } from '../../cli/operator-log.ts';
+import { operatorName } from '../../cli/operator-log.ts';
 import { printed, printedJson } from '../../cli/printed.ts';
 import { type Copies, copiesInTemporal } from './copies.ts';
 import { type Asked, askedText, type Erased, erasedText, type Kind } from './text.ts';
@@ -71,11 +71,6 @@ async function erase(options: Options): Promise<void> {
     },
     'accubooks-eraser',
   );
-}
-
-/** `sudo` tells who was there before. */
-function operatorName(): string {
-  return sudoUser() ?? osUser();
 }
 
 type Request = { readonly kind: Kind; readonly person: string; readonly values: readonly unknown[] };

@@ -1,10 +1,11 @@
 /** `npm run write -- show|reopen|verify`: shows one write to an operator, reopens one that was lost, or opens a database that has lost writes. */
 import { InvalidArgumentError } from 'commander';
 import { readVerification } from '../../../worker/fence.ts';
-import { keyArgument } from '../../cli/arguments.ts';
+import { stateAfterwards } from '../../../worker/verification/verify.ts';
+import { keyArgument, nameArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
-import { confirm } from '../../cli/confirm.ts';
-import { recordCommand, recordLook, sqlOf } from '../../cli/operator-log.ts';
+import { askFor, confirm } from '../../cli/confirm.ts';
+import { operatorName, recordCommand, recordLook, sqlOf } from '../../cli/operator-log.ts';
 import { createProgress } from '../../cli/progress.ts';
 import { adviseOn } from './advice.ts';
 import { findCompany, withOperatorContext } from './context.ts';
@@ -46,12 +47,19 @@ program
   .description(
     'open a database that a restore or a failover has replaced: mark what is lost, so that it is never made twice',
   )
+  .option('--reason <text>', 'why it was replaced; stays with the seal, so without names of customers', reasonArgument)
+  .option(
+    '--operator <name>',
+    'who you are, where the user of this machine does not say so, as in a container',
+    nameArgument,
+    operatorName(),
+  )
   .option('--dry-run', 'only list what is lost, by company, with amounts and numbers; change nothing')
   .option('--yes', 'do not ask for confirmation')
   .option('--json', 'print what is lost as JSON')
   .addHelpText(
     'after',
-    `${READS}\nIf nothing is missing, the database opens without a question. Running it again does no harm. Exit code 1: nothing was opened.`,
+    `${READS}\nIf nothing is missing, the database opens without a question. Otherwise operator and reason are recorded: the seal's next\nepoch has them, and they explain to auditors which heads name rows that are gone. Running it again does no harm. Exit code 1: nothing was opened.`,
   )
   .action(verifyDatabase);
 await run(program);
@@ -86,7 +94,9 @@ async function reopenKey({ company, key, json, reason, yes }: Target & { reason:
   console.log(json ? JSON.stringify(result) : text);
 }
 
-async function verifyDatabase(options: { dryRun?: true; yes?: true; json?: true }): Promise<void> {
+type Verifying = { reason?: string; operator: string; dryRun?: true; yes?: true; json?: true };
+
+async function verifyDatabase(options: Verifying): Promise<void> {
   const progress = createProgress();
   const onProgress = ({ groups, keyRuns }: { groups: number; keyRuns: number }) =>
     progress.update(`${groups} groups and ${keyRuns} runs of keys are read`);
@@ -97,10 +107,18 @@ async function verifyDatabase(options: { dryRun?: true; yes?: true; json?: true 
       ? await readVerification(context.database.reads)
       : await continueIfNothingIsMissing(context);
     if (incarnation === live && replaced === null) {
-      console.log(
-        options.json ? JSON.stringify({ verified: true, lost: 0 }) : 'The database is verified: nothing is missing.',
-      );
+      const { operator, reason } = options;
+      const isStated =
+        reason !== undefined && !isDryRun && (await stateAfterwards(context.database.reads, { operator, reason }));
+      const text = `The database is verified: nothing is missing.${isStated ? ' Operator and reason are recorded.' : ''}`;
+      console.log(options.json ? JSON.stringify({ verified: true, lost: 0 }) : text);
       return;
+    }
+    // Before anything is closed.
+    if (!isDryRun && options.yes && options.reason === undefined) {
+      throw new Error(
+        'The database is replaced: give a --reason with --yes. It is recorded, and explains what is gone.',
+      );
     }
     const stake = await readStake(context, { close: !isDryRun, onProgress });
     if (!options.json) console.log(stakeText(stake));
@@ -108,6 +126,7 @@ async function verifyDatabase(options: { dryRun?: true; yes?: true; json?: true 
       if (options.json) console.log(JSON.stringify(stakeJson(stake)));
       return;
     }
+    const reason = options.reason ?? reasonArgument(await askFor('Why was it replaced?', '--reason'));
     if (!options.yes) {
       const { lost } = stake.losses;
       await confirm(
@@ -116,7 +135,7 @@ async function verifyDatabase(options: { dryRun?: true; yes?: true; json?: true 
         '--yes',
       );
     }
-    const marked = await verify(context, stake);
+    const marked = await verify(context, stake, { operator: options.operator, reason });
     if (options.json) console.log(JSON.stringify({ ...stakeJson(stake), verified: true, marked: marked.length }));
     else
       console.log(`The database is verified. Marked as lost: ${marked.length}. Groups are started again in a minute.`);

@@ -8,7 +8,7 @@ import { compareKeyRuns } from '../../../worker/verification/key-runs.ts';
 import { createNamedRuns } from '../../../worker/verification/named-runs.ts';
 import { reconcile } from '../../../worker/verification/reconcile.ts';
 import { retentionMs } from '../../../worker/verification/verifier.ts';
-import { findLosses, type Losses, openVerified } from '../../../worker/verification/verify.ts';
+import { findLosses, type Losses, openVerified, type Statement } from '../../../worker/verification/verify.ts';
 import type { Company, OperatorContext } from './context.ts';
 
 /** What a verification is about: the losses by company, before anything is opened. */
@@ -63,14 +63,18 @@ export async function readStake(
 }
 
 /** Opens the database, with what {@link readStake} has listed. Throws where it has changed since. */
-export async function verify(context: OperatorContext, stake: Stake): Promise<readonly LostWrite[]> {
+export async function verify(
+  context: OperatorContext,
+  stake: Stake,
+  statement: Statement,
+): Promise<readonly LostWrite[]> {
   const { pool, client } = dependenciesOf(context);
   const { unreadable } = stake.losses;
   if (unreadable.length > 0 && client.options.loadedDataConverter.payloadCodecs.length === 0) {
     // What they contained would not be marked, and each key would be made again.
     throw new Error(`${unreadable.length} runs cannot be read without the processes' PAYLOAD_KEYS: set them.`);
   }
-  const marked = await openVerified({ pool, operations: OPERATIONS }, stake.verification, stake.losses);
+  const marked = await openVerified({ pool, operations: OPERATIONS }, stake.verification, stake.losses, statement);
   if (marked !== undefined) return marked;
   throw new Error(
     'The database has changed since its losses were listed, or someone else has verified it. Run it again.',

@@ -85,10 +85,14 @@ async function start(options?: { readonly worker: boolean }): Promise<FailoverSy
 async function killAtCommit({ owner, servers }: FailoverSystem): Promise<void> {
   const proxy = await startCommitProxy(ownerUrlOf(owner));
   const atCommit = proxy.atNextCommit('hold the commit', 'UPDATE verification');
-  const command = startCommand('deploy/operator/write/main.ts', ['verify', '--yes'], {
-    DATABASE_URL: proxy.url,
-    TEMPORAL_ADDRESS: servers.environment['TEMPORAL_ADDRESS'] ?? '',
-  });
+  const command = startCommand(
+    'deploy/operator/write/main.ts',
+    ['verify', '--yes', '--reason', 'a restore of a test'],
+    {
+      DATABASE_URL: proxy.url,
+      TEMPORAL_ADDRESS: servers.environment['TEMPORAL_ADDRESS'] ?? '',
+    },
+  );
   await atCommit;
   command.kill('SIGKILL');
   await proxy.close();

@@ -118,7 +118,7 @@ export async function untilOpenByItself({ owner }: Payer): Promise<void> {
 
 /** The operator's command, as its user runs it. */
 export function verify({ environment, owner }: FailoverServers, ...options: readonly string[]) {
-  return runCommand('deploy/operator/write/main.ts', ['verify', ...options], {
+  return runCommand('deploy/operator/write/main.ts', ['verify', '--reason', 'a restore of a test', ...options], {
     DATABASE_URL: (owner.options as { connectionString: string }).connectionString,
     TEMPORAL_ADDRESS: environment['TEMPORAL_ADDRESS'] ?? '',
   });

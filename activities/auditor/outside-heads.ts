@@ -1,0 +1,189 @@
+import type { SignedHead } from '../../workflows/seal-messages.ts';
+import { isUuid } from '../identity.ts';
+import { type Head, instantOf, isSigned, readHead, type SealKeys } from '../seal/published-head.ts';
+import { publicKeyOf } from '../seal/signing-key.ts';
+import type { Ask, CheckContext, Explained, NotAsked, Part, Step } from './check.ts';
+import { type Finding, type FindingKind, findingOf } from './finding.ts';
+import { MOST_ROWS, thereIsMore } from './most-rows.ts';
+
+/** A head as somebody has kept it, and where it was found. */
+export type OutsideHead = SignedHead & { readonly source: string };
+
+export type OutsideHeads = { readonly heads: readonly OutsideHead[]; readonly notAsked?: readonly NotAsked[] };
+
+export type OutsideOptions = {
+  /** As somebody has kept them; those of the database, if they are left out. */
+  readonly keys?: SealKeys | undefined;
+  /** Heads of other companies than that of the audit are left out. Otherwise a head of an unknown company is a finding. */
+  readonly ofOneCompany?: boolean;
+  /** Heads that were told of already: one may have been kept in several places. */
+  readonly told?: Set<string>;
+};
+
+/**
+ * Compares heads that were kept outside the database with it: each has to be signed, and the chain at its number to be what it says.
+ * One that names rows which are gone is explained by the epoch that began without them, if an operator has stated why.
+ */
+export async function* compareOutsideHeads(
+  pages: AsyncIterable<OutsideHeads>,
+  { companyIds }: Part,
+  { ask, signal }: Pick<CheckContext, 'ask' | 'signal'>,
+  { keys, ofOneCompany = false, told = new Set() }: OutsideOptions = {},
+): AsyncGenerator<Step> {
+  const companies = new Set(companyIds);
+  let found = 0;
+  const isFirst = ({ head }: SignedHead) => {
+    const isNew = !told.has(head);
+    told.add(head);
+    return isNew;
+  };
+  for await (const { heads, notAsked = [] } of pages) {
+    signal.throwIfAborted();
+    const read = heads.map((published) => ({ published, head: readHead(published.head) }));
+    const asked = read.filter(({ head }) => !ofOneCompany || (head !== undefined && companies.has(head.companyId)));
+    const known = keys ?? (await readKeys(ask));
+    const findings: Finding[] = [];
+    const signed: SignedOutsideHead[] = [];
+    for (const { published, head } of asked) {
+      if (head !== undefined && isSigned(published, known)) signed.push({ published, head });
+      else if (isFirst(published)) findings.push(forged(published, head));
+    }
+    const compared = await compareSigned(ask, signed, isFirst);
+    findings.push(...compared.findings);
+    const left = Math.max(0, MOST_ROWS - found);
+    found += findings.length;
+    const isMore = left > 0 && findings.length > left;
+    yield {
+      checked: { outsideHeads: asked.length },
+      findings: [...findings.slice(0, left), ...(isMore ? [thereIsMore(findings[left]?.kind ?? '')] : [])],
+      explained: compared.explained,
+      notAsked: [...notAsked, ...compared.notAsked],
+    };
+  }
+}
+
+type SignedOutsideHead = { readonly published: OutsideHead; readonly head: Head };
+type Compared = {
+  readonly findings: readonly Finding[];
+  readonly explained: readonly Explained[];
+  readonly notAsked: readonly NotAsked[];
+};
+
+async function readKeys(ask: Ask): Promise<SealKeys> {
+  const rows = await ask<{ key_id: string; public_key: Buffer }>('SELECT key_id, public_key FROM seal_keys');
+  return new Map(rows.map(({ key_id, public_key }) => [key_id, publicKeyOf(public_key)]));
+}
+
+type ChainRow = {
+  readonly is_known: boolean;
+  /** The chain's digest at the number, null where no batch ends there. */
+  readonly digest: string | null;
+  readonly is_beyond: boolean;
+  /** Of a standby: what was published later than this may not have come yet. */
+  readonly replayed_until: string | null;
+  /** Of the first epoch that began from a lower number, after the head was published. */
+  readonly epoch: number | null;
+  readonly last_kept: string | null;
+  readonly operator: string | null;
+  readonly reason: string | null;
+};
+
+async function compareSigned(
+  ask: Ask,
+  signed: readonly SignedOutsideHead[],
+  isFirst: (head: SignedHead) => boolean,
+): Promise<Compared> {
+  const findings: Finding[] = [];
+  const explained: Explained[] = [];
+  const notAsked: NotAsked[] = [];
+  const rows = signed.length === 0 ? [] : await ask<ChainRow>(CHAIN_AT_HEADS, valuesOf(signed));
+  for (const [i, row] of rows.entries()) {
+    const { head, published } = signed[i] as SignedOutsideHead;
+    if (row.digest === head.digest) continue;
+    if (row.is_beyond && row.replayed_until !== null && instantOf(head.publishedAt) > row.replayed_until) {
+      notAsked.push({ what: 'the newest heads kept outside', why: 'This standby has not replayed them yet.' });
+    } else if (!isFirst(published)) continue;
+    else if (row.epoch !== null && row.operator !== null && row.reason !== null) {
+      const { companyId, log, position, number, publishedAt } = head;
+      const { epoch, operator, reason, last_kept } = row;
+      explained.push({
+        ...{ companyId, log, position, number, publishedAt },
+        ...{ epoch, lastKept: Number(last_kept), operator, reason },
+      });
+    } else findings.push(notOnChain({ published, head }, row));
+  }
+  return { findings, explained, notAsked };
+}
+
+function forged(published: OutsideHead, head: Head | undefined): Finding {
+  if (head === undefined) {
+    const detail = `A head that was kept outside cannot be read (${published.source}).`;
+    return findingOf({ kind: 'head-forged', table: 'seal_heads', detail });
+  }
+  return told(
+    'head-forged',
+    { published, head },
+    'The signature of a head that was kept outside is not by a known key',
+  );
+}
+
+function notOnChain(outside: SignedOutsideHead, { is_known, is_beyond, epoch, last_kept }: ChainRow): Finding {
+  const unstated =
+    epoch === null ? '' : `; epoch ${epoch} began behind number ${last_kept}, and no operator has stated why`;
+  const whatIs = is_known
+    ? is_beyond
+      ? 'A head that was kept outside covers rows that are not there'
+      : 'The chain is not at a head that was kept outside what it was then'
+    : 'A head that was kept outside is of a company that is not there';
+  return told(is_known && !is_beyond ? 'head-differs' : 'head-missing', outside, `${whatIs}${unstated}`);
+}
+
+function told(kind: FindingKind, { published, head }: SignedOutsideHead, whatIs: string): Finding {
+  const { companyId, log, position, number } = head;
+  const detail = `${whatIs}: number ${number} of the ${log} log (${published.source}).`;
+  return findingOf({ kind, companyId, table: 'seal_heads', rowId: `${log}/${position}`, detail });
+}
+
+/** What is no UUID is of no company that is there. */
+const NO_COMPANY = '00000000-0000-0000-0000-000000000000';
+
+function valuesOf(signed: readonly SignedOutsideHead[]): unknown[] {
+  const heads = signed.map(({ head }) => head);
+  return [
+    heads.map(({ companyId }) => (isUuid(companyId) ? companyId : NO_COMPANY)),
+    heads.map(({ log }) => log),
+    heads.map(({ number }) => number),
+    heads.map(({ epoch }) => epoch),
+    heads.map(({ publishedAt }) => instantOf(publishedAt)),
+  ];
+}
+
+/**
+ * A head ends with a batch. An epoch explains it that is later than the head, began from a lower number, and has sealed the row that
+ * has the number now, if there is one: what is left of the rows that the head covers has to be what it was. Instants are
+ * compared as text, since a head may have digits that are no day.
+ */
+const CHAIN_AT_HEADS = `
+SELECT c.id IS NOT NULL AS is_known, CASE WHEN b.last_number = k.number THEN encode(b.head, 'hex') END AS digest,
+  coalesce(b.last_number, 0) < k.number AS is_beyond, e.epoch, e.last_kept, e.operator, e.reason,
+  CASE WHEN pg_is_in_recovery() THEN to_char((coalesce(pg_last_xact_replay_timestamp(), 'epoch') - interval '1 minute')
+    AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') END AS replayed_until
+FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[])
+  WITH ORDINALITY AS k (company_id, log, number, epoch, published_at, place)
+LEFT JOIN companies c ON c.id = k.company_id
+LEFT JOIN LATERAL (
+  SELECT b.last_number, b.head, b.epoch FROM seal_batches b
+  WHERE b.company_id = k.company_id AND b.log = k.log AND b.first_number <= k.number ORDER BY b.first_number DESC LIMIT 1
+) AS b ON true
+LEFT JOIN LATERAL (
+  SELECT e.epoch, coalesce(e.operator, o.operator) AS operator, coalesce(e.reason, o.reason) AS reason,
+    coalesce(s.number, 0)::text AS last_kept
+  FROM seal_epochs e
+  LEFT JOIN operator_verifications o ON o.epoch = e.verification_epoch
+  LEFT JOIN seal_epoch_starts s ON s.company_id = k.company_id AND s.log = k.log AND s.epoch = e.epoch
+  WHERE (e.epoch > k.epoch
+      OR to_char(e.began_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || '000' > k.published_at COLLATE "C")
+    AND coalesce(s.number, 0) < k.number AND (coalesce(b.last_number, 0) < k.number OR e.epoch <= b.epoch)
+  ORDER BY e.epoch LIMIT 1
+) AS e ON true
+ORDER BY k.place`;
