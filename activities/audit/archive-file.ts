@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { pipeline as piped } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
+import type { ArchiveSeal } from './archive-seal.ts';
 
 /**
  * The manifest of an archived month. `audit-2026-08.jsonl.gz` has one line per row, as PostgreSQL wrote it as JSON;
@@ -21,6 +23,8 @@ export type ArchiveManifest = ArchiveContent & {
   readonly columns: readonly { readonly name: string; readonly type: string }[];
   /** RFC 3339 */
   readonly archivedAt: string;
+  /** Its part of the seal; none where no row was sealed, or where an earlier release has archived the month. */
+  readonly seal?: ArchiveSeal;
 };
 
 /** What reading a file found in it. */
@@ -41,40 +45,71 @@ export function archiveFile(month: string): string {
   return `audit-${month}.jsonl.gz`;
 }
 
+export function sealFile(month: string): string {
+  return `audit-${month}.seal.jsonl.gz`;
+}
+
 function manifestFile(month: string): string {
   return `audit-${month}.json`;
 }
 
-/**
- * Writes a month to a `.partial` file, reads it back, and only then renames it. A crash leaves the `.partial` file, which the
- * next attempt removes, and does not touch an existing archive.
- */
+/** Writes a month to a file of its own, as {@link openLines} says. */
 export async function writeArchive(
   folder: string,
   month: string,
   pages: AsyncIterable<readonly string[]>,
 ): Promise<ArchiveContent> {
   await removePartials(folder, month);
-  const partial = join(folder, `${archiveFile(month)}.${process.pid}.partial`);
-  let written = 0;
-  const text = async function* () {
-    for await (const lines of pages) {
-      written += lines.length;
-      yield `${lines.join('\n')}\n`;
-    }
-  };
+  const file = openLines(folder, archiveFile(month));
   try {
-    await pipeline(Readable.from(text()), createGzip(), createWriteStream(partial, { mode: FILE_MODE }));
-    await syncToDisk(partial);
-    const content = await readBack(partial);
-    if (content.rows !== written) throw new Error(`Only ${content.rows} of ${written} rows were read back`);
-    await rename(partial, join(folder, archiveFile(month)));
-    await syncToDisk(folder);
-    return content;
+    for await (const lines of pages) await file.write(lines);
+    return await file.close();
   } catch (error) {
-    await rm(partial, { force: true });
+    await file.discard();
     throw error;
   }
+}
+
+/** A file of an archive that is being written. */
+export type LinesFile = {
+  write(lines: readonly string[]): Promise<void>;
+  close(): Promise<ArchiveContent>;
+  /** Leaves what was there before. */
+  discard(): Promise<void>;
+};
+
+/**
+ * Writes lines to a `.partial` file, reads them back at the end, and only then renames it. A crash leaves the `.partial` file, which
+ * the next attempt removes, and does not touch an existing archive.
+ */
+export function openLines(folder: string, name: string): LinesFile {
+  const partial = join(folder, `${name}.${process.pid}.partial`);
+  const gzip = createGzip();
+  const done = pipeline(gzip, createWriteStream(partial, { mode: FILE_MODE }));
+  done.catch(() => undefined); // whoever writes or closes is told
+  let written = 0;
+  return {
+    async write(lines) {
+      if (lines.length === 0) return;
+      written += lines.length;
+      if (!gzip.write(`${lines.join('\n')}\n`)) await Promise.race([once(gzip, 'drain'), done]);
+    },
+    async close() {
+      gzip.end();
+      await done;
+      await syncToDisk(partial);
+      const content = await readBack(partial);
+      if (content.rows !== written) throw new Error(`Only ${content.rows} of ${written} rows were read back`);
+      await rename(partial, join(folder, name));
+      await syncToDisk(folder);
+      return content;
+    },
+    async discard() {
+      gzip.destroy();
+      await done.catch(() => undefined);
+      await rm(partial, { force: true });
+    },
+  };
 }
 
 export async function writeManifest(folder: string, manifest: ArchiveManifest): Promise<void> {
@@ -118,23 +153,35 @@ export async function readBack(path: string): Promise<ArchiveContent> {
 export async function readLines(
   path: string,
   onLine: (line: Buffer) => void | Promise<void>,
-  onChunk: (chunk: Buffer) => void = () => undefined,
+  onChunk?: (chunk: Buffer) => void,
 ): Promise<void> {
+  for await (const lines of readPages(path, onChunk)) {
+    for (const line of lines) await onLine(line);
+  }
+}
+
+/** The lines of an archive, some at a time. */
+export async function* readPages(
+  path: string,
+  onChunk: (chunk: Buffer) => void = () => undefined,
+): AsyncGenerator<readonly Buffer[]> {
   const source = createReadStream(path);
   source.on('data', (chunk) => onChunk(chunk as Buffer));
-  await pipeline(source, createGunzip(), async (chunks: AsyncIterable<Buffer>) => {
-    let rest: Buffer = Buffer.alloc(0);
-    for await (const chunk of chunks) {
-      rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-      let start = 0;
-      for (let end = rest.indexOf(NEWLINE); end !== -1; end = rest.indexOf(NEWLINE, start)) {
-        await onLine(rest.subarray(start, end));
-        start = end + 1;
-      }
-      rest = rest.subarray(start);
+  // An error of either ends the loop below with it.
+  const chunks: AsyncIterable<Buffer> = piped(source, createGunzip(), () => undefined);
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of chunks) {
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    const lines: Buffer[] = [];
+    let start = 0;
+    for (let end = rest.indexOf(NEWLINE); end !== -1; end = rest.indexOf(NEWLINE, start)) {
+      lines.push(rest.subarray(start, end));
+      start = end + 1;
     }
-    if (rest.length > 0) throw new Error(`${path} ends in the middle of a line`);
-  });
+    rest = rest.subarray(start);
+    yield lines;
+  }
+  if (rest.length > 0) throw new Error(`${path} ends in the middle of a line`);
 }
 
 /** As `audit_line_digest` computes it: the first 64 bits of the SHA-256, signed. */

@@ -1,14 +1,17 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { archiveMonth, asMaintenance } from '../../activities/audit/archive-month.ts';
 import { openPool, type Pool, queryOnce } from '../../activities/database.ts';
 import { dropMonth, restoreMonth, verifyMonth } from '../../deploy/operator/audit/restore.ts';
+import { type ArchiveFiles, tamperedArchive } from '../support/archive-tampering.ts';
 import { type AuditMonths, auditMonths, openAuditorPool, openMaintenancePool } from '../support/audit-months.ts';
 import { ownerUrlOf, runCommand } from '../support/commands.ts';
+import type { Company } from '../support/companies.ts';
+import { publishNow, sealAllOf, sealKey } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const REFUSED_BY_PRIVILEGE = { sqlState: '42501' };
@@ -16,6 +19,7 @@ const NOT_IN_THAT_STATE = '55000';
 
 let system: System;
 let months: AuditMonths;
+let company: Company;
 let maintenance: Pool;
 let auditor: Pool;
 let folder: string;
@@ -23,7 +27,8 @@ beforeAll(async () => {
   system = await startSystem();
   maintenance = openMaintenancePool(system);
   auditor = openAuditorPool(system);
-  months = auditMonths(system, await system.company(), maintenance);
+  company = await system.company();
+  months = auditMonths(system, company, maintenance);
   folder = mkdtempSync(join(tmpdir(), 'accubooks-archive-'));
 });
 afterAll(async () => {
@@ -174,5 +179,179 @@ describe('what was verified is the file of today', () => {
       });
     }
     expect(await recordOf('2025-06')).toMatchObject({ verified_by: null });
+  });
+});
+
+describe('a month whose file was altered does not come back, although manifest and digests fit it', () => {
+  const month = '2025-07';
+  const kept = () => join(folder, 'kept');
+  let number: number;
+  let place: string;
+  beforeAll(async () => {
+    await months.make(month);
+    await sealAllOf(system);
+    await publishNow(system, [company.id], sealKey('of-the-archive'));
+    mkdirSync(kept());
+    await archiveMonth(maintenance, kept(), month);
+    await verifyMonth(auditor, kept(), month);
+    await dropMonth(maintenance, kept(), month);
+    const { rows } = await system.owner.query(
+      `SELECT number::int, row_id FROM sealed_audit_rows
+       WHERE company_id = $1 AND row_timestamp < '2025-08-01' AND row_timestamp >= '2025-07-01' ORDER BY number LIMIT 1`,
+      [company.id],
+    );
+    ({ number } = rows[0]);
+    place = rows[0].row_id;
+  });
+
+  const stateOf = async () =>
+    (
+      await system.owner.query('SELECT a.*, to_regclass($2) AS there FROM audit_archives a WHERE month = $1', [
+        `${month}-01`,
+        `audit_detached.y${month.replace('-', 'm')}`,
+      ])
+    ).rows;
+
+  /** What is said of it: by a restore, after which the database is as before, and by whoever verifies it. */
+  async function refusals(name: string, edit: (files: ArchiveFiles) => void): Promise<readonly string[]> {
+    const record = await stateOf();
+    const to = join(folder, name.replaceAll(' ', '-'));
+    await tamperedArchive({ from: kept(), to, month, owner: system.owner }, edit);
+    const before = await stateOf();
+    const messages = [
+      await restoreMonth(maintenance, to, month, 1).catch((error: Error) => error.message),
+      await verifyMonth(auditor, to, month).catch((error: Error) => error.message),
+    ];
+    expect(await stateOf()).toEqual(before);
+    expect(await months.rowsOf(month)).toEqual([]);
+    const [{ file_sha256, row_count, row_digest }] = record;
+    await system.owner.query(
+      'UPDATE audit_archives SET file_sha256 = $2, row_count = $3, row_digest = $4 WHERE month = $1',
+      [`${month}-01`, file_sha256, row_count, row_digest],
+    );
+    return messages.map(String);
+  }
+
+  const edits: Readonly<Record<string, (files: ArchiveFiles) => void>> = {
+    'a row altered': ({ rows }) => {
+      rows[0].status = 'failed';
+    },
+    'a text altered, which the file has as a digest': ({ rows }) => {
+      rows[0].error_message = 'Another one';
+    },
+    'a row removed': ({ rows }) => rows.shift(),
+    'two rows swapped': ({ rows }) => rows.reverse(),
+    'a row of another company': ({ rows }) => {
+      rows[0].company_id = '00000000-0000-4000-8000-000000000001';
+    },
+    'a row backdated': ({ rows }) => {
+      rows[0].timestamp = '2025-07-01T00:00:00+00:00';
+    },
+  };
+
+  test.each(Object.entries(edits))('%s', async (name, edit) => {
+    for (const message of await refusals(name, edit)) {
+      expect(message).toContain(place);
+      expect(message).toMatch(/docs\/runbooks\.md#finding-an-archived-month/);
+      expect(message).toContain(`number ${number}`);
+      expect(message).toContain(company.id);
+    }
+  });
+
+  test.each([
+    [
+      'a row altered',
+      () => [`row ${place}, number ${number} of the audit log of company ${company.id} is not what was sealed`],
+    ],
+    [
+      'a text altered, which the file has as a digest',
+      () => [`row ${place}, number ${number} of the audit log of company ${company.id}`],
+    ],
+    [
+      'a row removed',
+      () => [
+        `row ${place}, company ${company.id}, number ${number} of its audit log, is sealed and is not there`,
+        `company ${company.id} has 2 sealed rows in 2025-07, and the archive has 1 of them`,
+      ],
+    ],
+    ['a row of another company', () => [`row ${place} of company 00000000-0000-4000-8000-000000000001 is not sealed`]],
+    ['a row backdated', () => [`row ${place} of company ${company.id} is not sealed, and was not in the log`]],
+  ])('%s, and the seal taken out of the manifest', async (name, told) => {
+    const messages = await refusals(`${name} without seal`, (files) => {
+      edits[name]?.(files);
+      delete files.manifest.seal;
+    });
+    const [restored, verified = restored] = told();
+    expect(messages).toEqual([
+      expect.stringContaining(restored as string),
+      expect.stringContaining(verified as string),
+    ]);
+  });
+
+  test.each([true, false])('a row added (with the seal: %s)', async (hasSeal) => {
+    const [restored = '', verified = ''] = await refusals(`a row added ${hasSeal}`, ({ rows, seals, manifest }) => {
+      rows.push({ ...rows.at(-1), id: 999_999, timestamp: '2025-07-31T00:00:00+00:00' });
+      seals.push({ id: '999999' });
+      if (!hasSeal) delete manifest.seal;
+    });
+    for (const message of [restored, verified]) {
+      expect(message).toContain(`row 999999 of company ${company.id} is not sealed, and was not in the log`);
+    }
+  });
+
+  test.each(['altered', 'removed', 'swapped'])('a row %s, and the seal in the archive made anew', async (how) => {
+    const [restored = ''] = await refusals(`made anew ${how}`, ({ rows, seals }) => {
+      const own = seals.filter(({ id }) => id !== undefined);
+      if (how === 'altered') {
+        rows[0].status = 'failed';
+        Object.assign(own[0], { leaf: own[1].leaf, salted: undefined });
+      }
+      if (how === 'removed') {
+        rows.shift();
+        seals.splice(seals.indexOf(own[0]), 1);
+      }
+      if (how === 'swapped') {
+        rows.reverse();
+        const [one, two] = [own[0].number, own[1].number];
+        seals.splice(-2, 2, { ...own[1], number: one }, { ...own[0], number: two });
+      }
+    });
+    expect(restored).toContain(company.id);
+    expect(restored).toContain(how === 'removed' ? `has no number ${number}` : `number ${number}`);
+  });
+
+  test.each([
+    ['a row altered', /is not what was sealed/],
+    ['a row removed', /is sealed and is not there/],
+    ['a row added', /row 999999 of 2025-07-31T00:00:00.000000Z, company .*, is not sealed, and was not in the log/],
+  ])('by whoever has maintenance’s login, past the command: %s', async (name, told) => {
+    const to = join(folder, `loaded ${name}`);
+    const before = await stateOf();
+    await tamperedArchive({ from: kept(), to, month, owner: system.owner }, (files) => {
+      if (name === 'a row added')
+        files.rows.push({ ...files.rows.at(-1), id: 999_999, timestamp: '2025-07-31T00:00:00+00:00' });
+      else edits[name]?.(files);
+    });
+    const lines = gunzipSync(readFileSync(join(to, `audit-${month}.jsonl.gz`)))
+      .toString()
+      .trimEnd()
+      .split('\n');
+    const call = (sql: string, values: unknown[]) => asMaintenance(maintenance, (tx) => tx.query(sql, values));
+    await call('SELECT begin_audit_restore($1)', [`${month}-01`]);
+    await call('SELECT load_audit_lines($1, $2)', [`${month}-01`, lines]);
+    await expect(call('SELECT attach_audit_month($1, now())', [`${month}-01`])).rejects.toMatchObject({
+      sqlState: NOT_IN_THAT_STATE,
+      message: expect.stringMatching(told),
+    });
+    const [{ file_sha256, row_count, row_digest }] = before;
+    await system.owner.query(
+      'UPDATE audit_archives SET file_sha256 = $2, row_count = $3, row_digest = $4 WHERE month = $1',
+      [`${month}-01`, file_sha256, row_count, row_digest],
+    );
+  });
+
+  test('and the file as it was does', async () => {
+    expect(await restoreMonth(maintenance, kept(), month, 1)).toMatchObject({ rows: 2 });
+    expect(await months.rowsOf(month)).toHaveLength(2);
   });
 });

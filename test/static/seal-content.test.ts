@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import canonicalize from 'canonicalize';
 import { expect, test } from 'vitest';
+import { shortestFloat } from '../../activities/audit/archive-seal.ts';
 import { auditContent, entryContent, type SealedAuditRow, type SealedEntry } from '../../activities/seal/content.ts';
 
 const SALT = randomBytes(16);
@@ -110,4 +111,19 @@ test('where the salt was erased, the digests that were kept give the same conten
     lines: [{ ...first, memo: '[erased]' }, second],
   } as SealedEntry;
   expect(entryContent(marked, erased)).toBe(entryContent(ENTRY, SALT));
+});
+
+test.each([
+  [0, '0'],
+  [12.5, '12.5'],
+  [0.1 + 0.2, '0.30000000000000004'],
+  [0.0001, '0.0001'],
+  [0.00001, '1e-05'],
+  [1.5e-7, '1.5e-07'],
+  [1e-100, '1e-100'],
+  [999_999_999_999_999, '999999999999999'],
+  [1e15, '1e+15'],
+  [1.25e16, '1.25e+16'],
+])('a duration of %d ms in an archived row is that of the sealed one: %s', (number, text) => {
+  expect(shortestFloat(number)).toBe(text);
 });

@@ -1,6 +1,7 @@
 /** `npm run audit:archive -- list|run|verify|restore|drop`: manages the archive of the audit log. */
 import { InvalidArgumentError } from 'commander';
 import { archiveMonth, asMaintenance } from '../../../activities/audit/archive-month.ts';
+import { readKeys, readOutsideHeads } from '../../../activities/audit/archived-heads.ts';
 import { findMonths, keepPartitions } from '../../../activities/audit/maintenance.ts';
 import { openPool, type Pool } from '../../../activities/database.ts';
 import { countArgument } from '../../cli/arguments.ts';
@@ -10,9 +11,10 @@ import { confirm } from '../../cli/confirm.ts';
 import { recordCommand, recordLook } from '../../cli/operator-log.ts';
 import { textTable } from '../../cli/table.ts';
 import { listArchives } from './list.ts';
-import { asAuditor, dropMonth, restoreMonth, verifyMonth } from './restore.ts';
+import { asAuditor, dropMonth, restoreMonth, verifyFiles, verifyMonth } from './restore.ts';
 
 type Options = { month: string; dir?: string; json?: true };
+type Outside = { offline?: true; keys?: string; heads?: string };
 
 const STATEMENT_TIMEOUT_MS = 30 * 60 * 1000;
 const DEFAULT_RESTORE_DAYS = 30;
@@ -39,13 +41,27 @@ program
   .action(({ dir }: { dir?: string }) => withPool('run', {}, (pool) => maintain(pool, dir ?? archiveFolder())));
 withMonth(
   'verify',
-  'read the file of a month, compare it with what was archived, and record who did so: within a week, another login may drop it',
-).action(({ month, dir, json }: Options) =>
-  withPool('verify', { month }, async (pool) => print(await verifyMonth(pool, folderOf(dir), month), json), {
-    connectionString: auditorDatabaseUrl(),
-    as: asAuditor,
-  }),
-);
+  'read the files of a month, compare them with what was archived and sealed, and record who did so: within a week, another login may drop it',
+)
+  .option('--offline', 'without a database: the files by themselves; nothing is recorded')
+  .option('--keys <file>', 'the public keys of the seal as you have kept them (a JWK set)')
+  .option(
+    '--heads <file>',
+    'heads of the seal that you have collected, one JSON object a line: each of this month must agree',
+  )
+  .action(async ({ month, dir, json, offline, keys, heads }: Options & Outside) => {
+    const given = {
+      keys: keys === undefined ? undefined : await readKeys(keys),
+      outside: heads === undefined ? undefined : await readOutsideHeads(heads),
+    };
+    if (offline) return print(await verifyFiles(folderOf(dir), month, given), json);
+    return withPool(
+      'verify',
+      { month },
+      async (pool) => print(await verifyMonth(pool, folderOf(dir), month, given), json),
+      { connectionString: auditorDatabaseUrl(), as: asAuditor },
+    );
+  });
 withMonth('restore', 'put a month back into the audit log for some days')
   .option('--days <n>', 'how long it stays in the log', countArgument(MAX_RESTORE_DAYS), DEFAULT_RESTORE_DAYS)
   .action(({ month, dir, json, days }: Options & { days: number }) =>
