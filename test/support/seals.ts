@@ -2,12 +2,15 @@ import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { openPool, type Pool } from '../../activities/database.ts';
 import { canonicalJson, SEALED_LOGS } from '../../activities/seal/content.ts';
+import { headsWithoutEvidence, keepEvidence } from '../../activities/seal/evidence.ts';
 import { publishHeads } from '../../activities/seal/heads.ts';
 import { sealLagSeconds, sealPage } from '../../activities/seal/seal.ts';
 import { type SigningKey, signingKey } from '../../activities/seal/signing-key.ts';
+import { timeStampAuthority } from '../../activities/seal/time-stamp-authority.ts';
 import { type SealFinding, verifyLog } from '../../activities/seal/verify-log.ts';
 import { until } from './held-invoice.ts';
 import type { System } from './system.ts';
+import type { TestAuthority } from './time-stamp-authority.ts';
 
 /** Connections of the sealer, as the worker has them. */
 export function openSealer(system: Pick<System, 'environment'>): Pool {
@@ -74,6 +77,16 @@ export async function publishNow(system: System, companyIds: readonly string[], 
   await client.query('COMMIT');
   client.release();
   await asSealer(system, (sealer) => publishHeads(sealer, key, { companyIds }));
+}
+
+/** Has the newest heads of all logs time-stamped that are not. */
+export function stampNow(system: System, { url, ca }: TestAuthority): Promise<void> {
+  const witness = timeStampAuthority({ url, ca, timeoutMs: 30_000 });
+  return asSealer(system, async (sealer) => {
+    for (const head of await headsWithoutEvidence(sealer, 'time-stamp', 100)) {
+      await keepEvidence(sealer, head, 'time-stamp', await witness.witness(head));
+    }
+  });
 }
 
 /** A new key that signs heads. */

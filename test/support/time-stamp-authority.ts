@@ -37,10 +37,8 @@ ess_cert_id_alg = sha256
  * root. It can be told to answer otherwise.
  */
 export async function startAuthority({
-  port = 0,
   isUnderCa = true,
 }: {
-  readonly port?: number;
   /** `false`: what stands between its certificate and the root may sign no certificates. */
   readonly isUnderCa?: boolean;
 } = {}) {
@@ -101,7 +99,11 @@ export async function startAuthority({
   async function stampTo(query: Buffer, response: ServerResponse): Promise<void> {
     sendReply(response, await stamp(query));
   }
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  async function down(): Promise<void> {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  }
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port: own } = server.address() as AddressInfo;
   return {
     url: `http://127.0.0.1:${own}/tsr`,
@@ -122,9 +124,11 @@ export async function startAuthority({
     answer(how?: Answer): void {
       answer = how;
     },
+    /** Nothing listens until it is up again. */
+    down,
+    up: () => new Promise<void>((resolve) => server.listen(own, '127.0.0.1', resolve)),
     async close(): Promise<void> {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+      await down();
       await rm(folder, { recursive: true, force: true });
     },
   };
