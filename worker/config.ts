@@ -1,6 +1,6 @@
-import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { certificatesIn } from '../activities/seal/certificates.ts';
 import { signingKey } from '../activities/seal/signing-key.ts';
 import { DEFAULT_TASK_QUEUE } from '../workflows/messages.ts';
 import { PAYLOAD_ENCRYPTION } from './payloads/encryption.ts';
@@ -229,15 +229,12 @@ function timeStampUrl() {
 }
 
 function certificates() {
-  return z.string().refine((pem) => {
-    const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-    return blocks.length > 0 && blocks.every(isCertificate);
-  }, 'must be certificates in PEM');
+  return z.string().refine(areCertificates, 'must be certificates in PEM');
 }
 
-function isCertificate(pem: string): boolean {
+function areCertificates(pem: string): boolean {
   try {
-    return new X509Certificate(pem).raw.length > 0;
+    return certificatesIn(pem).length > 0;
   } catch {
     return false;
   }

@@ -10,6 +10,7 @@ import type { OpenRuns } from './open-runs.ts';
 
 /** Prometheus waits ten seconds; one server that does not answer must not cost the whole scrape. */
 const ASK_LIMIT_MS = 2_000;
+const MINUTE_MS = 60_000;
 
 /** From an idle connection, which costs nothing, to the pool's connection timeout (activities/database.ts). */
 const CONNECTION_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
@@ -206,8 +207,17 @@ export function observeTimeStamps(registry: Registry, sealer: Pool): void {
   lagGauge(registry, {
     name: 'seal_timestamp_lag_seconds',
     help: 'Age of the oldest head of the seal that has no time stamp and no later head',
-    ask: () => evidenceLagSeconds(sealer, 'time-stamp'),
+    ask: onceAMinute(() => evidenceLagSeconds(sealer, 'time-stamp')),
   });
+}
+
+/** For a question about every company, of which a minute more or less says nothing. */
+function onceAMinute<T>(ask: () => Promise<T>): () => Promise<T> {
+  let last: { readonly atMs: number; readonly answer: Promise<T> } | undefined;
+  return () => {
+    if (last === undefined || performance.now() - last.atMs >= MINUTE_MS) last = { atMs: performance.now(), answer: ask() };
+    return last.answer;
+  };
 }
 
 /** Asked at each scrape, and without a value where there is no answer. */

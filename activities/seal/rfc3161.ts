@@ -1,4 +1,4 @@
-import { hash, randomBytes, timingSafeEqual, webcrypto, X509Certificate } from 'node:crypto';
+import { hash, randomBytes, timingSafeEqual, webcrypto } from 'node:crypto';
 import { type BaseBlock, Constructed, fromBER, Integer, Null, OctetString, type Sequence } from 'asn1js';
 import {
   AlgorithmIdentifier,
@@ -14,6 +14,7 @@ import {
   TimeStampResp,
   TSTInfo,
 } from 'pkijs';
+import { certificatesIn } from './certificates.ts';
 import { type Evidence, WitnessFault } from './witness.ts';
 
 /**
@@ -69,9 +70,7 @@ export function stampRequest(text: string): StampRequest {
 
 /** Throws where there is no certificate, or one that cannot be read. */
 export function trustedRoots(pem: string): readonly Certificate[] {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0) throw new Error('There is no certificate');
-  return blocks.map((block) => Certificate.fromBER(new X509Certificate(block).raw));
+  return certificatesIn(pem).map(({ raw }) => Certificate.fromBER(raw));
 }
 
 /** The token of a reply, checked. `notBefore`: no honest stamp on this text is older. Throws a {@link WitnessFault}. */

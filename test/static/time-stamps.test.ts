@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { checkReply, stampRequest, trustedRoots } from '../../activities/seal/rfc3161.ts';
 import { timeStampAuthority } from '../../activities/seal/time-stamp-authority.ts';
+import { type ConfigError, readWorkerConfig } from '../../worker/config.ts';
 import { sendReply, startAuthority, type TestAuthority } from '../support/time-stamp-authority.ts';
 
 const HEAD = { head: JSON.stringify({ publishedAt: new Date().toISOString() }), keyId: 'key', signature: '' };
@@ -190,4 +191,22 @@ test('a name and a password of the URL are sent as a header', async () => {
 test('what has no certificate is no CA', () => {
   expect(() => trustedRoots('-----BEGIN PRIVATE KEY-----')).toThrow(/no certificate/);
   expect(() => trustedRoots('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----')).toThrow();
+});
+
+test('the settings are checked at the start', () => {
+  const problemsOf = (environment: Readonly<Record<string, string>>): readonly string[] => {
+    try {
+      readWorkerConfig(environment);
+      return [];
+    } catch (error) {
+      return (error as ConfigError).problems.filter((problem) => problem.startsWith('SEAL_'));
+    }
+  };
+  for (const url of ['authority.test/tsr', 'ftp://authority.test', 'http:']) {
+    expect(problemsOf({ SEAL_TIMESTAMP_URL: url })).toEqual(['SEAL_TIMESTAMP_URL: must be an http or https URL']);
+  }
+  expect(problemsOf({ SEAL_TIMESTAMP_URL: authority.url, SEAL_TIMESTAMP_CA: authority.ca })).toEqual([]);
+  for (const ca of [authority.file('root.pem'), `${authority.ca.slice(0, 80)}\n-----END CERTIFICATE-----`]) {
+    expect(problemsOf({ SEAL_TIMESTAMP_CA: ca })).toEqual(['SEAL_TIMESTAMP_CA: must be certificates in PEM']);
+  }
 });
