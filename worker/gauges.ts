@@ -215,7 +215,8 @@ export function observeTimeStamps(registry: Registry, sealer: Pool): void {
 function onceAMinute<T>(ask: () => Promise<T>): () => Promise<T> {
   let last: { readonly atMs: number; readonly answer: Promise<T> } | undefined;
   return () => {
-    if (last === undefined || performance.now() - last.atMs >= MINUTE_MS) last = { atMs: performance.now(), answer: ask() };
+    if (last === undefined || performance.now() - last.atMs >= MINUTE_MS)
+      last = { atMs: performance.now(), answer: ask() };
     return last.answer;
   };
 }

@@ -1,5 +1,14 @@
 import { hash, randomBytes, timingSafeEqual, webcrypto } from 'node:crypto';
-import { type BaseBlock, Constructed, fromBER, Integer, Null, OctetString, type Sequence } from 'asn1js';
+import {
+  type BaseBlock,
+  Constructed,
+  fromBER,
+  Integer,
+  Null,
+  ObjectIdentifier,
+  OctetString,
+  type Sequence,
+} from 'asn1js';
 import {
   AlgorithmIdentifier,
   type Attribute,
@@ -142,7 +151,8 @@ async function checkSignature(signed: SignedData, text: string): Promise<Certifi
   if (signerInfo === undefined || others.length > 0) throw invalid('it does not have exactly one signer');
   if (certificatesOf(signed).length > MAX_CERTIFICATES) throw invalid('it has too many certificates');
   const contentType = onlyValue(signerInfo, CONTENT_TYPE);
-  if (contentType?.valueBlock.toString() !== TST_INFO) throw invalid('its signature is over something else');
+  if (!(contentType instanceof ObjectIdentifier) || contentType.getValue() !== TST_INFO)
+    throw invalid('its signature is over something else');
   const data = Uint8Array.from(Buffer.from(text)).buffer;
   const { signatureVerified, signerCertificate } = await signed.verify(
     { signer: 0, data, checkChain: false, extendedMode: true },
@@ -238,7 +248,7 @@ function certificatesOf({ certificates = [] }: SignedData): Certificate[] {
 }
 
 /** The value of a signed attribute that is there once, with one value. */
-function onlyValue(signer: SignerInfo, type: string): { readonly valueBlock: object } | undefined {
+function onlyValue(signer: SignerInfo, type: string): unknown {
   const found = signer.signedAttrs?.attributes.filter((attribute: Attribute) => attribute.type === type) ?? [];
   const [attribute] = found;
   return found.length === 1 && attribute?.values.length === 1 ? attribute.values[0] : undefined;

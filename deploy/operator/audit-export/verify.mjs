@@ -746,7 +746,9 @@ function provenLines(log, row, head) {
     `    It is in the log as head ${head.position} of ${head.publishedAt} has it, which is signed by ${head.keyId}.`,
     ...(head.stampedAt === undefined
       ? []
-      : [`    The head has a time stamp of ${head.stampedAt}, as its token claims: docs/audit.md says how OpenSSL checks it.`]),
+      : [
+          `    The head has a time stamp of ${head.stampedAt}, as its token claims: docs/audit.md says how OpenSSL checks it.`,
+        ]),
   ];
 }
 
