@@ -31,13 +31,11 @@ export async function startStampingOf(
     retry: QUICK_RETRY,
   });
   if (stamping === undefined) throw new Error('There is no authority');
-  return {
-    ...stamping,
-    metrics,
-    async close() {
-      await stamping.close();
-      await connection.close();
-      await database.close();
-    },
+  const close = async () => {
+    await stamping.close();
+    await connection.close();
+    await database.close();
   };
+  let closed: Promise<void> | undefined;
+  return { ...stamping, metrics, close: () => (closed ??= close()) };
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +9,7 @@ import { evidenceLagSeconds } from '../../activities/seal/evidence.ts';
 import { announceHeads } from '../../worker/seal/announce-heads.ts';
 import type { Company } from '../support/companies.ts';
 import { until } from '../support/held-invoice.ts';
+import { startWorkerProcess } from '../support/processes.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { startRelay } from '../support/relay.ts';
 import { openSealer, publishNow, sealAll, sealKey } from '../support/seals.ts';
@@ -40,11 +42,7 @@ beforeAll(async () => {
   await system.owner.query('UPDATE companies SET webhook_url = $2 WHERE id = $1', [company.id, receiver.url]);
   folder = await mkdtemp(join(tmpdir(), 'accubooks-stamps-'));
   sealer = openSealer(system);
-  const environment = {
-    ...{ SEAL_TIMESTAMP_URL: authority.url, SEAL_TIMESTAMP_CA: authority.ca, SEAL_TIMESTAMP_TIMEOUT_MS: '2000' },
-    SEAL_HEADS_DIR: folder,
-  };
-  stamping = await startStampingOf(system, { environment, pool: sealer, logger });
+  stamping = await startStampingOf(system, { environment: ofAuthority(), pool: sealer, logger });
 });
 afterEach(() => authority.answer());
 afterAll(async () => {
@@ -55,6 +53,13 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
   await system.stop();
 });
+
+function ofAuthority() {
+  return {
+    ...{ SEAL_TIMESTAMP_URL: authority.url, SEAL_TIMESTAMP_CA: authority.ca, SEAL_TIMESTAMP_TIMEOUT_MS: '2000' },
+    SEAL_HEADS_DIR: folder,
+  };
+}
 
 /** A head of each log, over something new. */
 async function publish(): Promise<void> {
@@ -181,6 +186,24 @@ test('of heads that were published meanwhile the last is stamped, and it names t
   await untilAllStamped();
   const [before, last] = (await journal()).slice(-2);
   expect([before?.token, last?.token === null]).toEqual([null, false]);
+});
+
+test('the worker process has stamped what it publishes', async () => {
+  await stamping.close();
+  const other = await system.company();
+  await other.invoice();
+  const worker = await startWorkerProcess({
+    ...system.environment,
+    ...ofAuthority(),
+    SEAL_SIGNING_KEY: `process:${randomBytes(32).toString('base64')}`,
+  });
+  try {
+    const ask = 'SELECT evidence FROM seal_evidence WHERE company_id = $1';
+    await until('its heads to be stamped', async () => (await system.owner.query(ask, [other.id])).rowCount === 2);
+    expect(worker.logs.map(({ msg }) => msg)).toContain('A head of the seal is time-stamped');
+  } finally {
+    expect(await worker.terminate()).toBe(0);
+  }
 });
 
 test('what was kept is not changed, not even by the owner', async () => {
