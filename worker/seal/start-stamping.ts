@@ -102,7 +102,7 @@ async function openWitness(config: WorkerConfig, logger: Logger): Promise<HeadWi
   const { SEAL_TIMESTAMP_URL: url, SEAL_TIMESTAMP_CA: ca, SEAL_TIMESTAMP_TIMEOUT_MS: timeoutMs } = config;
   if (url === undefined) return undefined;
   if (ca === undefined) {
-    logger.warn('Whoever answers at SEAL_TIMESTAMP_URL is believed: SEAL_TIMESTAMP_CA is not set (docs/operating.md)');
+    logger.warn('Whoever answers at SEAL_TIMESTAMP_URL is believed: SEAL_TIMESTAMP_CA is not set (docs/audit.md)');
   }
   const { timeStampAuthority } = await import('../../activities/seal/time-stamp-authority.ts');
   return timeStampAuthority({ url, ca, timeoutMs });
