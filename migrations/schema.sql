@@ -1955,6 +1955,31 @@ CREATE TRIGGER keep_rows BEFORE DELETE OR UPDATE ON public.seal_epochs FOR EACH 
 GRANT INSERT, SELECT ON public.seal_epochs TO accubooks_sealer;
 GRANT SELECT ON public.seal_epochs TO accubooks_auditor;
 
+CREATE TABLE public.seal_evidence (
+  company_id uuid NOT NULL,
+  log text NOT NULL,
+  "position" integer NOT NULL,
+  kind text NOT NULL,
+  evidence bytea NOT NULL,
+  proves_at timestamp with time zone NOT NULL,
+  kept_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  CONSTRAINT seal_evidence_pkey PRIMARY KEY (company_id, log, "position", kind),
+  CONSTRAINT seal_evidence_evidence_check CHECK (((length(evidence) >= 1) AND (length(evidence) <= 65536))),
+  CONSTRAINT seal_evidence_kind_check CHECK ((kind = 'time-stamp'::text)),
+  CONSTRAINT seal_evidence_company_id_log_position_fkey FOREIGN KEY (company_id, log, "position") REFERENCES public.seal_heads(company_id, log, "position")
+);
+CREATE TRIGGER keep_all_evidence BEFORE TRUNCATE ON public.seal_evidence FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('it is what others have said');
+CREATE TRIGGER keep_evidence BEFORE DELETE OR UPDATE ON public.seal_evidence FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it is what somebody else has said');
+ALTER TABLE public.seal_evidence ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.seal_evidence FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.seal_evidence FOR SELECT TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY relay ON public.seal_evidence FOR SELECT TO accubooks_relay USING (true);
+CREATE POLICY sealer ON public.seal_evidence FOR ALL TO accubooks_sealer USING (true);
+GRANT INSERT, SELECT ON public.seal_evidence TO accubooks_sealer;
+GRANT SELECT ON public.seal_evidence TO accubooks_app;
+GRANT SELECT ON public.seal_evidence TO accubooks_auditor;
+GRANT SELECT ON public.seal_evidence TO accubooks_relay;
+
 CREATE TABLE public.seal_heads (
   company_id uuid NOT NULL,
   log text NOT NULL,
@@ -8069,6 +8094,21 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.tidy_batches(interval,integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.time_stamps_of(p_company uuid, p_logs text[], p_positions integer[])
+ RETURNS TABLE(place integer, token text)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    SELECT k.place::integer, translate(encode(e.evidence, 'base64'), E'\n', '')
+    FROM unnest(p_logs, p_positions) WITH ORDINALITY AS k (log, position, place)
+    JOIN seal_evidence e ON e.company_id = p_company AND e.log = k.log AND e.position = k.position AND e.kind = 'time-stamp';
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.time_stamps_of(uuid,text[],integer[]) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.triggered_events(p_limit integer)
  RETURNS TABLE(id uuid, company_id uuid, trigger_id text, workflow_name text)

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { certificatesIn } from '../activities/seal/certificates.ts';
 import { signingKey } from '../activities/seal/signing-key.ts';
 import { DEFAULT_TASK_QUEUE } from '../workflows/messages.ts';
 import { PAYLOAD_ENCRYPTION } from './payloads/encryption.ts';
@@ -113,6 +114,12 @@ const workerConfig = z
     SEAL_SIGNING_KEY: signingKey().optional(),
     /** The folder for the published heads of the seal, beside the log and the webhooks. */
     SEAL_HEADS_DIR: z.string().min(1).optional(),
+    /** The time-stamp authority (RFC 3161) for the published heads; without it they have no time stamps. */
+    SEAL_TIMESTAMP_URL: timeStampUrl().optional(),
+    /** The roots that its certificate has to lead to, in PEM; without it anybody's stamp counts. */
+    SEAL_TIMESTAMP_CA: certificates().optional(),
+    /** For how long one stamp is waited for. */
+    SEAL_TIMESTAMP_TIMEOUT_MS: positiveInteger(10_000),
     /** A login of the auditor, for its scheduled runs; without it this worker runs none. */
     AUDITOR_DATABASE_URL: processConfig.DATABASE_URL.optional(),
     /** The folder for the archive of old audit months; without it they stay in the database. */
@@ -154,6 +161,8 @@ export const SECRETS = [
   'SEALER_DATABASE_URL',
   'AUDITOR_DATABASE_URL',
   'SEAL_SIGNING_KEY',
+  'SEAL_TIMESTAMP_URL',
+  'SEAL_TIMESTAMP_CA',
   'JWT_SECRET',
   'PAYLOAD_KEYS',
   'JWT_SECRET_SECONDARY',
@@ -212,6 +221,23 @@ export function positiveInteger(defaultValue: number) {
     .regex(/^[1-9]\d{0,8}$/, 'must be a positive integer')
     .transform(Number)
     .default(defaultValue);
+}
+
+function timeStampUrl() {
+  const isUrl = (text: string) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+  return z.string().refine(isUrl, 'must be an http or https URL');
+}
+
+function certificates() {
+  return z.string().refine(areCertificates, 'must be certificates in PEM');
+}
+
+function areCertificates(pem: string): boolean {
+  try {
+    return certificatesIn(pem).length > 0;
+  } catch {
+    return false;
+  }
 }
 
 function masterKey() {

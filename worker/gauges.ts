@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { type Pool, queryOnce } from '../activities/database.ts';
+import { evidenceLagSeconds } from '../activities/seal/evidence.ts';
 import { sealLagSeconds } from '../activities/seal/seal.ts';
 import { TRUST_STATES, type TrustState } from './fence.ts';
 import type { OpenRuns } from './open-runs.ts';
@@ -9,6 +10,7 @@ import type { OpenRuns } from './open-runs.ts';
 
 /** Prometheus waits ten seconds; one server that does not answer must not cost the whole scrape. */
 const ASK_LIMIT_MS = 2_000;
+const MINUTE_MS = 60_000;
 
 /** From an idle connection, which costs nothing, to the pool's connection timeout (activities/database.ts). */
 const CONNECTION_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
@@ -193,12 +195,42 @@ type BatchFacts = {
 
 /** How far the seal is behind the log, which only the sealer's role may read. */
 export function observeSeal(registry: Registry, sealer: Pool): void {
-  new Gauge({
+  lagGauge(registry, {
     name: 'seal_lag_seconds',
     help: 'Age of the oldest audit row that is not sealed yet; during a sweep, the time since it began',
+    ask: () => sealLagSeconds(sealer),
+  });
+}
+
+/** How old the oldest last head of a log is that has no time stamp. */
+export function observeTimeStamps(registry: Registry, sealer: Pool): void {
+  lagGauge(registry, {
+    name: 'seal_timestamp_lag_seconds',
+    help: 'Age of the oldest head of the seal that has no time stamp and no later head',
+    ask: onceAMinute(() => evidenceLagSeconds(sealer, 'time-stamp')),
+  });
+}
+
+/** For a question about every company, of which a minute more or less says nothing. */
+function onceAMinute<T>(ask: () => Promise<T>): () => Promise<T> {
+  let last: { readonly atMs: number; readonly answer: Promise<T> } | undefined;
+  return () => {
+    if (last === undefined || performance.now() - last.atMs >= MINUTE_MS)
+      last = { atMs: performance.now(), answer: ask() };
+    return last.answer;
+  };
+}
+
+/** Asked at each scrape, and without a value where there is no answer. */
+function lagGauge(
+  registry: Registry,
+  { ask, ...names }: { readonly name: string; readonly help: string; ask(): Promise<number | undefined> },
+): void {
+  new Gauge({
+    ...names,
     registers: [registry],
     async collect() {
-      const lag = await Promise.race([sealLagSeconds(sealer), sleep(ASK_LIMIT_MS, undefined, { ref: false })]);
+      const lag = await Promise.race([ask(), sleep(ASK_LIMIT_MS, undefined, { ref: false })]);
       if (lag === undefined) this.reset();
       else this.set(lag);
     },

@@ -40,7 +40,7 @@ async function main(): Promise<void> {
   const events = await startEvents(shared);
   const batches = await startBatches(shared);
   const closeApprovals = startApprovals(shared);
-  const closeSealing = await startSealing(shared);
+  const sealing = await startSealing(shared);
   const verifier = startVerifier({
     ...shared,
     client: createClient(connection, config, { logger, metrics }),
@@ -69,7 +69,7 @@ async function main(): Promise<void> {
     else logger.info({ signal }, 'The worker is draining');
     if (worker.getState() === 'RUNNING') worker.shutdown();
     stopping.abort();
-    await Promise.all([events.close(), batches.close(), closeApprovals(), closeSealing()]);
+    await Promise.all([events.close(), batches.close(), closeApprovals(), sealing.close()]);
     await Promise.all([maintenance.close(), auditor.close()]);
     await running.catch(() => undefined);
     server.close();
@@ -81,7 +81,7 @@ async function main(): Promise<void> {
   logger.info({ taskQueue: config.TEMPORAL_TASK_QUEUE }, 'The worker is polling');
   const running = worker.run();
   void makeFirstReleaseCurrent(connection, config, logger, stopping.signal);
-  await Promise.race([running, events.ended, batches.ended, maintenance.ended, auditor.ended]).catch(
+  await Promise.race([running, events.ended, batches.ended, sealing.ended, maintenance.ended, auditor.ended]).catch(
     (error: unknown) => {
       uninstall();
       throw error;

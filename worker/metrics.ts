@@ -3,6 +3,7 @@ import { ROW_OUTCOMES } from '../activities/batches/batch-row.ts';
 import type { Database, Pool } from '../activities/database.ts';
 import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
 import { SEALED_LOGS } from '../activities/seal/content.ts';
+import { WITNESS_FAULTS } from '../activities/seal/witness.ts';
 import {
   createPoolMetrics,
   observeKeySet,
@@ -10,6 +11,7 @@ import {
   observeRelay,
   observeSeal,
   observeSubmit,
+  observeTimeStamps,
   observeTrust,
   observeUploads,
 } from './gauges.ts';
@@ -55,6 +57,8 @@ export function createMetrics({ database, operations, instrumentation = true }: 
       pools.observe('sealer', sealer);
       observeSeal(registry, sealer);
     },
+    /** For how long heads wait for their time stamps, read with the sealer's role at each scrape. */
+    observeTimeStamps: (sealer: Pool): void => observeTimeStamps(registry, sealer),
     /** The age of the oldest open run, queried from Temporal at each scrape. */
     observeOpenRuns: (ask: () => Promise<OpenRuns>): void => observeOpenRuns(registry, ask),
     /** The submissions in progress in this process. */
@@ -72,6 +76,7 @@ const SILENT = { inc() {}, observe() {} };
 const UNOBSERVED = {
   observeRelay() {},
   observeSeal() {},
+  observeTimeStamps() {},
   observeOpenRuns() {},
   observeSubmit() {},
   observeUploads() {},
@@ -238,6 +243,12 @@ function createInstruments(registry: Registry) {
       labelNames: ['log'] as const,
       registers,
     }),
+    timeStampFailures: new Counter({
+      name: 'seal_timestamp_failures_total',
+      help: 'Heads of the seal that got no time stamp, to be tried again, by kind: unreachable, refused, invalid',
+      labelNames: ['kind'] as const,
+      registers,
+    }),
     eventsNumbered: new Counter({
       name: 'outbox_events_numbered_total',
       help: 'Events that the relay has processed',
@@ -293,4 +304,5 @@ function initializeToZero(metrics: ReturnType<typeof createInstruments>, operati
   for (const code of ['internal_error', 'authentication_unavailable']) metrics.problems.inc({ code }, 0);
   for (const what of ['workflow', 'webhooks']) metrics.eventStarts.inc({ what }, 0);
   for (const log of SEALED_LOGS) metrics.sealedRows.inc({ log }, 0);
+  for (const kind of WITNESS_FAULTS) metrics.timeStampFailures.inc({ kind }, 0);
 }

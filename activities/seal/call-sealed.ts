@@ -1,4 +1,4 @@
-import type { SealedCall } from '../../workflows/seal-messages.ts';
+import type { SealedCall, SignedHead } from '../../workflows/seal-messages.ts';
 import { queryOnce } from '../database.ts';
 import type { WebhookDependencies } from '../webhooks/deliver.ts';
 import { signedHeaders, signingSecrets } from '../webhooks/secrets.ts';
@@ -26,7 +26,8 @@ export async function callSealed(
   const [webhook] = await queryOnce<Webhook>(relay, 'SELECT * FROM webhook_of($1)', [companyId]);
   if (webhook === undefined || webhook.webhook_url === null || masterKeys.length === 0) return true;
   const { secret_version: version, old_secret_signs: oldSecretSigns, now } = webhook;
-  const body = JSON.stringify({ type: 'ledger.sealed', timestamp: now, data: { companyId, heads } });
+  const stamped = await withTimeStamps(relay, companyId, heads);
+  const body = JSON.stringify({ type: 'ledger.sealed', timestamp: now, data: { companyId, heads: stamped } });
   const timestampSeconds = Math.floor(Date.parse(now) / 1000);
   const secrets = signingSecrets(masterKeys, companyId, { version, oldSecretSigns });
   const { error, gone } = await sendWebhook({
@@ -36,4 +37,23 @@ export async function callSealed(
     allowPrivate: allowPrivateWebhooks,
   });
   return error === undefined || gone;
+}
+
+/** Those that have come by now: the call waits for none. */
+async function withTimeStamps(
+  relay: WebhookDependencies['relay'],
+  companyId: string,
+  heads: readonly SignedHead[],
+): Promise<readonly (SignedHead & { readonly timeStamp?: string })[]> {
+  const named = heads.map(({ head }) => JSON.parse(head) as { log: string; position: number });
+  const tokens = await queryOnce<{ place: number; token: string }>(relay, 'SELECT * FROM time_stamps_of($1, $2, $3)', [
+    companyId,
+    named.map(({ log }) => log),
+    named.map(({ position }) => position),
+  ]);
+  const byPlace = new Map(tokens.map(({ place, token }) => [place, token]));
+  return heads.map((head, i) => {
+    const timeStamp = byPlace.get(i + 1);
+    return timeStamp === undefined ? head : { ...head, timeStamp };
+  });
 }

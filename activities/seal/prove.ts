@@ -1,3 +1,4 @@
+import type { SignedHead } from '../../workflows/seal-messages.ts';
 import type { Tx } from '../database.ts';
 import {
   auditContent,
@@ -31,7 +32,7 @@ export type ProvenRow = {
   readonly leaf: string;
   readonly path: readonly ShownNode[];
   readonly batchPath: readonly ShownNode[];
-  readonly head: { readonly head: string; readonly keyId: string; readonly signature: string };
+  readonly head: SignedHead & { readonly timeStamp?: string };
 };
 type ShownNode = { readonly side: 'left' | 'right'; readonly digest: string };
 
@@ -123,9 +124,14 @@ async function prove(tx: Tx, { log, number, leaf, content: contentWith }: ToProv
   const row = {
     ...{ log, number: Number(number), content, leaf: leaf.toString('hex') },
     ...{ path: path.map(shown), batchPath: batchPath.map(shown) },
-    head: { head: head.head, keyId: head.key_id, signature: head.signature.toString('base64') },
+    head: publishedOf(head),
   };
   return { state: 'proven', row };
+}
+
+function publishedOf({ head, key_id: keyId, signature, time_stamp: token }: HeadRow): ProvenRow['head'] {
+  const published = { head, keyId, signature: signature.toString('base64') };
+  return token === null ? published : { ...published, timeStamp: token.toString('base64') };
 }
 
 function shown({ side, digest }: PathNode): ShownNode {
@@ -138,13 +144,17 @@ type HeadRow = {
   readonly head: string;
   readonly key_id: string;
   readonly signature: Buffer;
+  readonly time_stamp: Buffer | null;
 };
 
 /** The first head that covers the row. */
 async function readHead(tx: Tx, log: SealedLog, number: bigint): Promise<HeadRow | undefined> {
   const [head] = await tx.query<HeadRow>(
-    `SELECT first_number, number, head, key_id, signature FROM seal_heads
-     WHERE company_id = current_company() AND log = $1 AND first_number <= $2 AND number >= $2 ORDER BY position LIMIT 1`,
+    `SELECT h.first_number, h.number, h.head, h.key_id, h.signature, e.evidence AS time_stamp FROM seal_heads h
+     LEFT JOIN seal_evidence e
+       ON e.company_id = h.company_id AND e.log = h.log AND e.position = h.position AND e.kind = 'time-stamp'
+     WHERE h.company_id = current_company() AND h.log = $1 AND h.first_number <= $2 AND h.number >= $2
+     ORDER BY h.position LIMIT 1`,
     [log, number],
   );
   return head;

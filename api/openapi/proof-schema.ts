@@ -21,8 +21,11 @@ export const writeProofSchema = z.object({
         path: pathOfDigests().meta({ description: 'From the leaf to the root of its batch' }),
         batchPath: pathOfDigests().meta({ description: 'From that root to the one in the head' }),
         head: z
-          .object({ head: z.string(), keyId: z.string(), signature: z.string() })
-          .meta({ description: 'The first published head that covers the row; the signature in base64' }),
+          .object({ head: z.string(), keyId: z.string(), signature: z.string(), timeStamp: z.string().optional() })
+          .meta({
+            description:
+              'The first published head that covers the row; the signature in base64, and so a token of RFC 3161, if there is one',
+          }),
       }),
     )
     .meta({

@@ -34,6 +34,10 @@ export const WEBHOOK_CALL_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
               .meta({ description: 'Canonical JSON: what was signed. docs/seal-format.md has its members' }),
             keyId: z.string().meta({ description: 'Of a key of `/.well-known/accubooks-seal-keys.json`' }),
             signature: z.string().meta({ description: 'Ed25519 over the bytes of `head`, in base64' }),
+            timeStamp: z
+              .string()
+              .optional()
+              .meta({ description: 'A token of RFC 3161 for the bytes of `head`, in base64' }),
           }),
         ),
       }),

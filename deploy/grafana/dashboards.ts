@@ -204,6 +204,15 @@ export const DASHBOARDS: readonly Dashboard[] = [
           graph('Sealed', 'reqps', 'Rows that were sealed, by log', [
             { expr: 'sum by (log) (rate(sealed_rows_total[5m]))', legend: '{{log}}' },
           ]),
+          graph(
+            'Not time-stamped',
+            's',
+            'Age of the oldest last head without a time stamp; above two hours: TimeStampsMissing',
+            [
+              { expr: 'max(seal_timestamp_lag_seconds)', legend: 'without a stamp' },
+              { expr: 'sum by (kind) (increase(seal_timestamp_failures_total[5m]))', legend: 'failures: {{kind}}' },
+            ],
+          ),
           number(
             'Months ahead',
             'short',

@@ -13,7 +13,12 @@ import { eventTaskQueue, webhooksWorkflowId } from '../../workflows/event-messag
 import { type ArchivedMonthFacts, AUDIT_MAINTENANCE_WORKFLOW_TYPE } from '../../workflows/maintenance-messages.ts';
 import { GROUP_WORKFLOW_TYPE, type GroupItem } from '../../workflows/messages.ts';
 import { type AuditRunFacts, SCHEDULED_AUDIT_WORKFLOW_TYPE } from '../../workflows/scheduled-audit-messages.ts';
-import { ANNOUNCE_HEADS_WORKFLOW_TYPE, type HeadsToAnnounce } from '../../workflows/seal-messages.ts';
+import {
+  ANNOUNCE_HEADS_WORKFLOW_TYPE,
+  type HeadsToAnnounce,
+  STAMP_HEADS_WORKFLOW_TYPE,
+  type StampOrder,
+} from '../../workflows/seal-messages.ts';
 import type { Company } from './companies.ts';
 import { until } from './held-invoice.ts';
 import { saveHistory } from './histories.ts';
@@ -29,6 +34,7 @@ const VERSION = {
   writeGroup: 'v1',
   webhooks: 'v1',
   announceHeads: 'v1',
+  stampHeads: 'v1',
   sendInvoiceReminders: 'v1',
   closeMonth: 'v4',
   auditMaintenance: 'v1',
@@ -99,11 +105,11 @@ test('a group that is the chunk of a batch, which an item leaves', async () => {
   expect(await runGroup('chunk', [item('of-a-chunk'), unknownHere], [trust, { setSize: 100 }])).toBe('COMPLETED');
 });
 
-test('heads that are announced, received at once, and after a failure', async () => {
+test('heads that are announced, received at once, after a failure, and after a wait for their time stamps', async () => {
   const receiver = await startReceiver();
   const relay = await startRelay(system);
   try {
-    for (const way of ['delivered', 'retried']) {
+    for (const way of ['delivered', 'retried', 'waited']) {
       const own = await system.company();
       await system.owner.query('UPDATE companies SET webhook_url = $2 WHERE id = $1', [own.id, receiver.url]);
       receiver.answer((_call, response) => {
@@ -111,12 +117,18 @@ test('heads that are announced, received at once, and after a failure', async ()
         seen.add(`head ${way}`);
         response.writeHead(way === 'retried' && isFirst ? 500 : 204).end();
       });
-      const heads = [{ head: '{}', keyId: 'key', signature: '' }];
+      const heads = [{ head: '{"log":"journal","position":1}', keyId: 'key', signature: '' }];
       const workflowId = `seal-heads:${way}`;
       await system.temporal.workflow.execute(ANNOUNCE_HEADS_WORKFLOW_TYPE, {
         workflowId,
         taskQueue: eventTaskQueue(system.environment['TEMPORAL_TASK_QUEUE'] as string),
-        args: [{ calls: [{ companyId: own.id, callId: way, heads }], delaysMs: [10] } satisfies HeadsToAnnounce],
+        args: [
+          {
+            calls: [{ companyId: own.id, callId: way, heads }],
+            delaysMs: [10],
+            ...(way === 'waited' ? { firstDelayMs: 10 } : {}),
+          } satisfies HeadsToAnnounce,
+        ],
       });
       expect(await record('announceHeads', way, workflowId)).toBe('COMPLETED');
     }
@@ -278,4 +290,33 @@ test('an audit that has recorded what it found, and one that was refused', async
   );
   const refused = () => Promise.reject(ApplicationFailure.create({ nonRetryable: true, message: 'Planted' }));
   expect(await audit('refused', refused)).toBe('FAILED');
+});
+
+/** Its activity is played here as well. */
+async function stamp(way: string, stampHeads: () => Promise<number>): Promise<string> {
+  const taskQueue = `sealer-${way}`;
+  const connection = await NativeConnection.connect({ address: inject('temporalAddress') });
+  const workflowBundle = { codePath: inject('bundlePath') };
+  const worker = await Worker.create({ connection, taskQueue, workflowBundle, activities: { stampHeads } });
+  const workflowId = `seal-time-stamps:${way}`;
+  try {
+    return await worker.runUntil(async () => {
+      const args = [{ retry: { firstMs: 10, mostMs: 100 } } satisfies StampOrder];
+      await system.temporal.workflow.start(STAMP_HEADS_WORKFLOW_TYPE, { workflowId, taskQueue, args });
+      return record('stampHeads', way, workflowId);
+    });
+  } finally {
+    await connection.close();
+  }
+}
+
+test('heads that get their time stamps after a failure, and such as are given up', async () => {
+  const failsOnce = async () => {
+    if (seen.has('stamped')) return 2;
+    seen.add('stamped');
+    throw new Error('Planted');
+  };
+  expect(await stamp('stamped', failsOnce)).toBe('COMPLETED');
+  const refused = () => Promise.reject(ApplicationFailure.create({ nonRetryable: true, message: 'Planted' }));
+  expect(await stamp('given-up', refused)).toBe('FAILED');
 });

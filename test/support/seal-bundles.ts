@@ -13,7 +13,7 @@ const SECOND_VERIFIER = join(import.meta.dirname, 'verify_seal.py');
 
 export type Row = { number: number; id: string; leaf: string; content: string | null; archived?: true };
 type Batch = { first: number; last: number; head: string; root: string; epoch: number };
-type Published = { head: string; keyId: string; signature: string };
+type Published = { head: string; keyId: string; signature: string; timeStamp?: string };
 /** One log of a bundle, as whoever has it may change it. */
 export type BundleLog = { rows: Row[]; batches: Batch[]; heads: Published[] };
 
@@ -116,6 +116,7 @@ export type VerifierOptions = {
   readonly heads?: string;
   readonly keys?: string;
   readonly proof?: string;
+  readonly 'time-stamps'?: string;
   readonly example?: string;
 };
 

@@ -60,6 +60,22 @@ function cutBehind(log: BundleLog, { covered }: Known): void {
 }
 
 export const MANIPULATIONS: Readonly<Record<string, Manipulation>> = {
+  'a time stamp of a later head': {
+    edit({ heads }) {
+      const [first, last] = [heads[0], heads.at(-1)];
+      if (first !== undefined && last?.timeStamp !== undefined) first.timeStamp = last.timeStamp;
+    },
+    kind: 'head-time-stamp',
+    number: () => 1,
+  },
+  'a time stamp that is none': {
+    edit({ heads }) {
+      const [first] = heads;
+      if (first !== undefined) first.timeStamp = 'MAA=';
+    },
+    kind: 'head-time-stamp',
+    number: () => 1,
+  },
   'a row edited': { edit: (log) => editContent(rowOf(log), doubleAmounts), kind: 'row-altered', number: at },
   'a row edited, with its leaf': {
     edit(log) {

@@ -4,14 +4,17 @@ import { pino } from 'pino';
 import { openPool, type Pool } from '../../activities/database.ts';
 import { canonicalJson, SEALED_LOGS, type SealedLog } from '../../activities/seal/content.ts';
 import { leafOf, NO_DIGEST, nextInChain, rootOf } from '../../activities/seal/digests.ts';
+import { headsWithoutEvidence, keepEvidence } from '../../activities/seal/evidence.ts';
 import { publishHeads } from '../../activities/seal/heads.ts';
 import { readBatches, readSealedRows, saltOf } from '../../activities/seal/read-log.ts';
 import { sealLagSeconds, sealPage } from '../../activities/seal/seal.ts';
 import { type SigningKey, signingKey } from '../../activities/seal/signing-key.ts';
+import { timeStampAuthority } from '../../activities/seal/time-stamp-authority.ts';
 import { type SealFinding, verifyLog } from '../../activities/seal/verify-log.ts';
 import { announceHeads } from '../../worker/seal/announce-heads.ts';
 import { until } from './held-invoice.ts';
 import type { System } from './system.ts';
+import type { TestAuthority } from './time-stamp-authority.ts';
 
 /** Connections of the sealer, as the worker has them. */
 export function openSealer(system: Pick<System, 'environment'>): Pool {
@@ -86,6 +89,16 @@ export function announceNow(system: System, folder?: string): Promise<number> {
   const taskQueue = environment['TEMPORAL_TASK_QUEUE'] as string;
   const logger = pino({ level: 'silent' });
   return asSealer(system, (pool) => announceHeads({ pool, client, taskQueue, folder, logger }));
+}
+
+/** Has the newest heads of all logs time-stamped that are not. */
+export function stampNow(system: System, { url, ca }: TestAuthority): Promise<void> {
+  const witness = timeStampAuthority({ url, ca, timeoutMs: 30_000 });
+  return asSealer(system, async (sealer) => {
+    for (const head of await headsWithoutEvidence(sealer, 'time-stamp', 100)) {
+      await keepEvidence(sealer, head, 'time-stamp', await witness.witness(head));
+    }
+  });
 }
 
 /** A new key that signs heads. */

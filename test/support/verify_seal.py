@@ -162,6 +162,40 @@ def tree_hash(leaves):
 # ---- Heads and keys
 
 
+def der_parts(data):
+    """The values in DER that follow one another, each as (all of it, its content)."""
+    parts, at = [], 0
+    while at < len(data):
+        more = data[at + 1] - 0x80 if data[at + 1] >= 0x80 else 0
+        if data[at + 1] == 0x80 or more > 3:
+            raise ValueError("a length cannot be read")
+        start = at + 2 + more
+        end = start + (int.from_bytes(data[at + 2 : start], "big") if more else data[at + 1])
+        if end > len(data):
+            raise ValueError("it is cut off")
+        parts.append((data[at:end], data[start:end]))
+        at = end
+    return parts
+
+
+def is_stamped(published):
+    """Whether the token of a head, if there is one, is of its SHA-256."""
+    if "timeStamp" not in published:
+        return True
+    try:
+        ((_, info),) = der_parts(base64.b64decode(published["timeStamp"]))
+        ((_, signed),) = der_parts(der_parts(info)[1][1])
+        (kind, _), (_, octets) = der_parts(der_parts(signed)[2][1])
+        ((_, wrapped),) = der_parts(octets)
+        ((_, stamp),) = der_parts(wrapped)
+        (_, algorithm), (_, digest) = der_parts(der_parts(stamp)[2][1])
+        if kind.hex() != "060b2a864886f70d0109100104" or der_parts(algorithm)[0][0].hex() != "0609608648016503040201":
+            return False
+        return digest == sha256(published["head"].encode())
+    except (ValueError, IndexError, TypeError):
+        return False
+
+
 def read_head(published):
     head = read_canonical(published.get("head")) if isinstance(published, dict) else None
     if head is None or type(head.get("version")) is not int or head["version"] != 1 or head.get("log") not in LOGS:
@@ -345,6 +379,8 @@ class Walk:
             self.differs("start-altered", number)
         if not is_signed(published, self.keys):
             self.differs("head-signature", number)
+        if not is_stamped(published):
+            self.differs("head-time-stamp", number)
         self.chain = bytes.fromhex(start["digest"])
         self.head, self.head_text = head, published["head"]
         self.row_epoch = head["epoch"]
@@ -414,6 +450,8 @@ class Walk:
             self.differs("head-altered", self.since, self.since_id)
         if not is_signed(published, self.keys):
             self.differs("head-signature", self.since, self.since_id)
+        if not is_stamped(published):
+            self.differs("head-time-stamp", self.since, self.since_id)
         self.head, self.head_text = head, published["head"]
         self.roots, self.since, self.since_id = [], last + 1, None
 
@@ -573,6 +611,8 @@ def check_proof(proof, row, keys):
         return "head-altered", row_id
     if not is_signed(row["head"], keys):
         return "head-signature", row_id
+    if not is_stamped(row["head"]):
+        return "head-time-stamp", row_id
     return None, row_id
 
 

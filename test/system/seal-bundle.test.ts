@@ -24,10 +24,12 @@ import {
   verifyInPython,
 } from '../support/seal-bundles.ts';
 import { behindAgreed, doubleAmounts, MANIPULATIONS, rowOf } from '../support/seal-manipulations.ts';
-import { publishNow, sealAllOf, sealKey } from '../support/seals.ts';
+import { publishNow, sealAllOf, sealKey, stampNow } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
+import { startAuthority, type TestAuthority } from '../support/time-stamp-authority.ts';
 
 let system: System;
+let authority: TestAuthority;
 let company: Company;
 let other: Company;
 let key: SigningKey;
@@ -43,7 +45,7 @@ let collected: string;
 
 beforeAll(async () => {
   folder = openThrowawayFolder();
-  noPython = await pythonMissing();
+  [noPython, authority] = await Promise.all([pythonMissing(), startAuthority()]);
   system = await startSystem();
   company = await system.company('Kept');
   other = await system.company('Other');
@@ -54,6 +56,7 @@ beforeAll(async () => {
   for (const one of [company, other, company]) await one.invoice();
   await sealAllOf(system, { rowsAPage: 4 });
   await publish();
+  await stampNow(system, authority);
   await company.invoice();
   await sealAllOf(system);
   await company.invoice();
@@ -72,6 +75,7 @@ beforeAll(async () => {
   writeFileSync(collected, `a line of something else\n${heads.join('\n')}\n`);
 });
 afterAll(async () => {
+  await authority.close();
   await system.stop();
   folder.remove();
 });
@@ -125,11 +129,34 @@ describe('a bundle', () => {
     expect(text).toContain(
       `Kept (${company.id})\n  journal: ${last} entries, numbers 1 to ${last}; up to head ${head}`,
     );
-    expect(text).toContain(`signed by test-key\n    Behind the last published head: 1, chained`);
+    expect(text).toMatch(
+      /signed by test-key\n {4}Time-stamped: 1 head, .*\n {4}Behind the last published head: 1, chained/,
+    );
     expect(text).toContain('Not sealed yet, and not in the bundle: 1.');
     expect(text).toContain(`Heads from outside: ${head} in ${head + 1} lines, of which ${head} are on the chains.`);
     expect(text).toContain('Nothing differs.');
     expect(covered.length).toBeGreaterThan(3);
+  });
+
+  test('has the time stamps of its heads, which OpenSSL verifies', async () => {
+    const stamps = join(folder.path, 'stamps');
+    const options = { heads: collected, 'time-stamps': stamps };
+    const [, text = ''] = (await verifiedText(whole, options)).split('Kept (');
+    const claimed =
+      /Time-stamped: 1 head, the last up to number (\d+), at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) as its/.exec(text);
+    expect(Number(claimed?.[1])).toBe(covered.at(-1));
+    const { publishedAt } = JSON.parse(journal.heads.at(-1)?.head ?? '');
+    expect(Math.abs(Date.parse(claimed?.[2] ?? '') - Date.parse(publishedAt))).toBeLessThan(600_000);
+    const names = Object.keys(modesOf(stamps)).filter((name) => name.endsWith('.token'));
+    // Two logs of two companies, and from outside one of them again.
+    expect(names).toHaveLength(5);
+    for (const name of names) {
+      const of = join(stamps, name.replace(/\.token$/, '.head'));
+      const asked = ['ts', '-verify', '-in', join(stamps, name), '-token_in', '-CAfile', 'root.pem'];
+      const { stdout, stderr } = await authority.openssl(...asked, '-data', of);
+      expect(`${stdout}${stderr}`).toContain('Verification: OK');
+    }
+    expect(await verify(whole, options)).toMatchObject({ code: 2, told: expect.stringMatching(/is not empty/) });
   });
 
   test('is for its owner alone, and not written where something is', async () => {

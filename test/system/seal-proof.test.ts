@@ -9,12 +9,14 @@ import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { hire, payRun, stockedItem } from '../support/payroll.ts';
 import { pythonMissing, verifiedText, verify, verifyInPython } from '../support/seal-bundles.ts';
-import { publishNow, sealAllOf, sealKey } from '../support/seals.ts';
+import { publishNow, sealAllOf, sealKey, stampNow } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
+import { startAuthority, type TestAuthority } from '../support/time-stamp-authority.ts';
 
 const VERIFIER = join(import.meta.dirname, '../../deploy/operator/audit-export');
 
 let system: System;
+let authority: TestAuthority;
 let company: Company;
 let other: Company;
 let key: SigningKey;
@@ -23,7 +25,7 @@ let keys: string;
 let noPython: string | undefined;
 beforeAll(async () => {
   folder = openThrowawayFolder();
-  noPython = await pythonMissing();
+  [noPython, authority] = await Promise.all([pythonMissing(), startAuthority()]);
   system = await startSystem();
   company = await system.company('Proven');
   other = await system.company('Other');
@@ -31,6 +33,7 @@ beforeAll(async () => {
   keys = writeKeys('keys.json', key);
 });
 afterAll(async () => {
+  await authority.close();
   await system.stop();
   folder.remove();
 });
@@ -159,6 +162,25 @@ describe('the proof of a write', () => {
       { kind: 'head-signature' },
       { kind: 'head-signature' },
     ]);
+  });
+
+  test('has the time stamp of its head', async () => {
+    await company.api.created('/api/customers', { name: 'Stamped', currency: 'USD' }, { key: 'stamped' });
+    await sealAndPublish();
+    await stampNow(system, authority);
+    const { json } = await proofOf('stamped');
+    const [audit] = json.rows;
+    writeFileSync(authority.file('head'), audit.head.head);
+    writeFileSync(authority.file('token'), Buffer.from(audit.head.timeStamp, 'base64'));
+    const asked = ['ts', '-verify', '-data', 'head', '-in', 'token', '-token_in', '-CAfile', 'root.pem'];
+    const { stdout, stderr } = await authority.openssl(...asked);
+    expect(`${stdout}${stderr}`).toContain('Verification: OK');
+    expect(await check(json)).toEqual([]);
+    const text = await verifiedText(VERIFIER, { proof: join(folder.path, 'proof.json'), keys });
+    expect(text).toMatch(/The head has a time stamp of \d{4}-\d\d-\d\dT[\d:]+Z, as its token claims/);
+    const timeStamp = Buffer.from(audit.head.timeStamp, 'base64').subarray(0, -1).toString('base64');
+    const cut = { ...json, rows: [{ ...audit, head: { ...audit.head, timeStamp } }] };
+    expect(await check(cut)).toMatchObject([{ kind: 'head-time-stamp', log: 'audit', number: audit.number }]);
   });
 
   test('of a write that was refused or cancelled is the audit row that says so', async () => {

@@ -32,19 +32,21 @@ export async function announceHeads(options: {
   readonly folder: string | undefined;
   readonly logger: Logger;
   readonly delaysMs?: readonly number[];
+  /** Before the first call of a webhook. */
+  readonly firstDelayMs?: number;
 }): Promise<number> {
-  const { pool, client, logger } = options;
+  const { pool, client, logger, firstDelayMs = 0 } = options;
   const heads = await headsToAnnounce(pool);
   if (heads.length === 0) return 0;
   for (const head of heads) logger.info(toPublished(head), 'A head of the seal is published');
-  if (options.folder !== undefined) await appendHeads(options.folder, heads);
+  if (options.folder !== undefined) await appendHeads(options.folder, heads.map(toPublished));
   const calls = callsOf(heads);
   try {
     await callWithin(client.connection, START_TIMEOUT_MS, () =>
       client.workflow.start(ANNOUNCE_HEADS_WORKFLOW_TYPE, {
         workflowId: `seal-heads:${hash('sha256', heads.map(({ head }) => head).join('\n'), 'hex').slice(0, 32)}`,
         taskQueue: eventTaskQueue(options.taskQueue),
-        args: [{ calls, delaysMs: options.delaysMs ?? DELAYS_MS } satisfies HeadsToAnnounce],
+        args: [{ calls, delaysMs: options.delaysMs ?? DELAYS_MS, firstDelayMs } satisfies HeadsToAnnounce],
         memo: { heads: heads.map(toPublished) },
         workflowIdReusePolicy: 'REJECT_DUPLICATE',
         staticSummary: `${heads.length} heads of the seal, of ${calls.length} companies`,
@@ -68,18 +70,21 @@ function callsOf(heads: readonly HeadOfLog[]): SealedCall[] {
 }
 
 /** One file a month, a line for each head, only added to. */
-async function appendHeads(folder: string, heads: readonly HeadOfLog[]): Promise<void> {
+export async function appendHeads(folder: string, heads: readonly ToldHead[]): Promise<void> {
   const byMonth = new Map<string, string>();
   for (const head of heads) {
     const { publishedAt } = JSON.parse(head.head) as { publishedAt: string };
     const month = publishedAt.slice(0, 7);
-    byMonth.set(month, `${byMonth.get(month) ?? ''}${JSON.stringify(toPublished(head))}\n`);
+    byMonth.set(month, `${byMonth.get(month) ?? ''}${JSON.stringify(head)}\n`);
   }
   for (const [month, lines] of byMonth) {
     await appendFile(join(folder, `seal-heads-${month}.ndjson`), lines, { mode: FILE_MODE, flush: true });
   }
 }
 
-function toPublished({ head, keyId, signature }: HeadOfLog): SignedHead {
+/** With its time stamp where it has got one by then: a token of RFC 3161, in base64. */
+export type ToldHead = SignedHead & { readonly timeStamp?: string };
+
+export function toPublished({ head, keyId, signature }: HeadOfLog): SignedHead {
   return { head, keyId, signature };
 }

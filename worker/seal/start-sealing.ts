@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
-import type { NativeConnection } from '@temporalio/worker';
+import type { NativeConnection, WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { openPool, type Pool, queryOnce } from '../../activities/database.ts';
 import { publishHeads } from '../../activities/seal/heads.ts';
@@ -12,10 +12,11 @@ import { checkLogin } from '../login.ts';
 import { requireFolder } from '../maintenance.ts';
 import type { Metrics } from '../metrics.ts';
 import { announceHeads } from './announce-heads.ts';
+import { type Stamping, startStamping } from './start-stamping.ts';
 
 const ROLE = 'accubooks_sealer';
-/** One seals, and metrics are read beside it. */
-const CONNECTIONS = 2;
+/** One seals, one keeps time stamps, and metrics are read beside them. */
+const CONNECTIONS = 3;
 /** How soon a row is sealed on an idle system; on a busy one, pages follow one another. */
 const POLL_MS = 1_000;
 /** While another process seals. */
@@ -24,17 +25,27 @@ const STAND_BY_MS = 5_000;
 const PUBLISH_ALL_MS = 60_000;
 const FIRST_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 30_000;
+/** In this time a head normally gets its time stamp. */
+const STAMPED_WITHIN_MS = 60_000;
+
+export type RunningSealing = {
+  /** Rejects when a worker stops on an error of its own. */
+  readonly ended: Promise<void>;
+  /** Finishes the page in progress, then closes. */
+  close(): Promise<void>;
+};
 
 /**
  * Seals entries and audit rows until the end of the process. A process whose login is not a member of accubooks_sealer logs a
- * warning and seals nothing. Returns what ends it: a page in progress is finished first.
+ * warning and seals nothing.
  */
 export async function startSealing(options: {
   readonly config: WorkerConfig;
   readonly connection: NativeConnection;
+  readonly workflowBundle: WorkflowBundle;
   readonly metrics: Metrics;
   readonly logger: Logger;
-}): Promise<() => Promise<void>> {
+}): Promise<RunningSealing> {
   const { config, connection, metrics, logger } = options;
   const pool = openPool({
     connectionString: config.SEALER_DATABASE_URL ?? config.DATABASE_URL,
@@ -50,7 +61,7 @@ export async function startSealing(options: {
   } else if (!(await maySeal(pool))) {
     logger.warn(`This worker does not seal the books: its login is not a member of ${ROLE} (docs/operating.md)`);
     await pool.close();
-    return async () => undefined;
+    return { ended: new Promise(() => undefined), close: async () => undefined };
   }
   if (config.SEAL_SIGNING_KEY === undefined) {
     logger.warn('No head of the seal is published: SEAL_SIGNING_KEY is not set (docs/operating.md)');
@@ -58,18 +69,16 @@ export async function startSealing(options: {
   if (config.SEAL_HEADS_DIR !== undefined) await requireFolder('SEAL_HEADS_DIR', config.SEAL_HEADS_DIR);
   metrics.observeSeal(pool);
   const stopping = new AbortController();
-  const sealing = keepSealing({
-    config,
-    client: createClient(connection, config, { logger, metrics }),
-    pool,
-    metrics,
-    logger,
-    signal: stopping.signal,
-  });
-  return async () => {
-    stopping.abort();
-    await sealing;
-    await pool.close();
+  const client = createClient(connection, config, { logger, metrics });
+  const stamping = await startStamping({ ...options, client, pool });
+  const sealing = keepSealing({ config, client, pool, stamping, metrics, logger, signal: stopping.signal });
+  return {
+    ended: stamping?.ended ?? new Promise(() => undefined),
+    async close() {
+      stopping.abort();
+      await Promise.all([sealing, stamping?.close()]);
+      await pool.close();
+    },
   };
 }
 
@@ -77,11 +86,12 @@ async function keepSealing(options: {
   readonly config: WorkerConfig;
   readonly client: Client;
   readonly pool: Pool;
+  readonly stamping: Stamping | undefined;
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly signal: AbortSignal;
 }): Promise<void> {
-  const { config, client, pool, metrics, logger, signal } = options;
+  const { config, client, pool, stamping, metrics, logger, signal } = options;
   let backoffMs = FIRST_BACKOFF_MS;
   let publishedAllAtMs = Number.NEGATIVE_INFINITY;
 
@@ -93,7 +103,9 @@ async function keepSealing(options: {
     if (isForAll) publishedAllAtMs = performance.now();
     if (published === 0 && !isForAll) return;
     const folder = config.SEAL_HEADS_DIR;
-    await announceHeads({ pool, client, taskQueue: config.TEMPORAL_TASK_QUEUE, folder, logger });
+    const firstDelayMs = stamping === undefined ? 0 : STAMPED_WITHIN_MS;
+    await announceHeads({ pool, client, taskQueue: config.TEMPORAL_TASK_QUEUE, folder, logger, firstDelayMs });
+    await stamping?.stampNew();
   }
 
   while (!signal.aborted) {

@@ -37,6 +37,14 @@ WHAT IT DOES NOT PROVE
 
       node verify.mjs --heads FILE --keys FILE
 
+- Since when a head has been there, unless it has a time stamp: the token of a time-stamp authority (RFC 3161). verify.mjs says
+  of which heads there are tokens, and that they are of these heads, but not who has signed them. For that it writes them out:
+
+      node verify.mjs --time-stamps stamps
+      openssl ts -verify -data stamps/NAME.head -in stamps/NAME.token -token_in -CAfile FILE
+
+  with the root certificates of the authority, which you have from the authority itself.
+
 - Anything of rows behind the last head: they are chained, and not signed yet.
 - That an entry is right: only that it is what was posted.
 ${isPart ? '- Anything of rows before the first one here, or behind the last: this is a part of the books. It follows on a signed head.\n' : ''}
@@ -48,7 +56,7 @@ WHAT IS IN IT
     <company>/audit/                  rows of the audit log
         rows-00001.ndjson             the rows in their order: number, ID, digest, and the text that was sealed
         batches.ndjson                rows that were sealed together
-        heads.ndjson                  published heads
+        heads.ndjson                  published heads, with their time stamps
     verify.mjs                        the verifier. You need not trust it: docs/seal-format.md of AccuBooks says, byte by byte, how
                                       to write another one
 

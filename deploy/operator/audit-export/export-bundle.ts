@@ -8,6 +8,7 @@ import { type BundleFolder, type OpenFile, openFolder } from './bundle-files.ts'
 import { bundleReadme } from './bundle-readme.ts';
 import type { Epoch, EpochStart, ExportedCompany, ExportedLog } from './exported.ts';
 import { findPart } from './part.ts';
+import { type HeadRow, publishedOf, TIME_STAMP_OF_HEAD } from './published-heads.ts';
 
 /**
  * Writes a bundle: the sealed rows of companies with what proves them, and a verifier that runs without anything else. What is
@@ -141,15 +142,14 @@ async function exportHeads(
   { first, last }: { readonly first: number; readonly last: number },
 ): Promise<void> {
   for (let after = first - 1; ; ) {
-    const heads = await rowsOf<{ head: string; key_id: string; signature: Buffer; number: string }>(
+    const heads = await rowsOf<HeadRow & { number: string }>(
       database,
-      `SELECT head, key_id, signature, number::text FROM seal_heads h
-       WHERE company_id = $1 AND log = $2 AND number > $3 AND number <= $4 ORDER BY h.number LIMIT ${HEADS_A_PAGE}`,
+      `SELECT h.head, h.key_id, h.signature, e.evidence AS time_stamp, h.number::text FROM seal_heads h ${TIME_STAMP_OF_HEAD}
+       WHERE h.company_id = $1 AND h.log = $2 AND h.number > $3 AND h.number <= $4
+       ORDER BY h.number LIMIT ${HEADS_A_PAGE}`,
       [companyId, log, after, last],
     );
-    for (const { head, key_id: keyId, signature } of heads) {
-      await file.write(jsonLine({ head, keyId, signature: signature.toString('base64') }));
-    }
+    for (const head of heads) await file.write(jsonLine(publishedOf(head)));
     if (heads.length < HEADS_A_PAGE) break;
     after = Number(heads.at(-1)?.number);
   }

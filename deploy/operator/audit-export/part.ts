@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import type { SealedLog } from '../../../activities/seal/content.ts';
+import { type HeadRow, type PublishedHead, publishedOf, TIME_STAMP_OF_HEAD } from './published-heads.ts';
 
 /** Which part of a log goes into a bundle. */
 export type Part = {
@@ -12,7 +13,6 @@ export type Part = {
   readonly unsealed: number;
 };
 type Start = { readonly number: number; readonly digest: string; readonly head: PublishedHead };
-type PublishedHead = { readonly head: string; readonly keyId: string; readonly signature: string };
 
 type Queryable = Pick<pg.ClientBase, 'query'>;
 type Log = { readonly companyId: string; readonly log: SealedLog };
@@ -71,23 +71,24 @@ const WRITTEN_ON: Readonly<Record<SealedLog, string>> = {
       AND s.row_timestamp < ($3::timestamp + interval '1 day') AT TIME ZONE 'UTC'`,
 };
 
-type HeadRow = { readonly head: string; readonly key_id: string; readonly signature: Buffer; readonly number: string };
+type NumberedHead = HeadRow & { readonly number: string };
 
 async function findHead(
   database: Queryable,
   { companyId, log }: Log,
   number: number,
   which: 'before' | 'over',
-): Promise<HeadRow | undefined> {
-  const { rows } = await database.query<HeadRow>(
-    `SELECT head, key_id, signature, number::text FROM seal_heads h WHERE company_id = $1 AND log = $2
-     ${which === 'before' ? 'AND number < $3 ORDER BY h.number DESC' : 'AND number >= $3 ORDER BY h.number'} LIMIT 1`,
+): Promise<NumberedHead | undefined> {
+  const { rows } = await database.query<NumberedHead>(
+    `SELECT h.head, h.key_id, h.signature, e.evidence AS time_stamp, h.number::text FROM seal_heads h ${TIME_STAMP_OF_HEAD}
+     WHERE h.company_id = $1 AND h.log = $2
+     ${which === 'before' ? 'AND h.number < $3 ORDER BY h.number DESC' : 'AND h.number >= $3 ORDER BY h.number'} LIMIT 1`,
     [companyId, log, number],
   );
   return rows[0];
 }
 
-function startBehind({ head, key_id: keyId, signature, number }: HeadRow): Start {
-  const { digest } = JSON.parse(head) as { digest: string };
-  return { number: Number(number) + 1, digest, head: { head, keyId, signature: signature.toString('base64') } };
+function startBehind(head: NumberedHead): Start {
+  const { digest } = JSON.parse(head.head) as { digest: string };
+  return { number: Number(head.number) + 1, digest, head: publishedOf(head) };
 }

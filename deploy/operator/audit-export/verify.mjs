@@ -3,17 +3,28 @@
 // says how it is used and what it proves; docs/seal-format.md of AccuBooks says, byte by byte, what is checked here.
 /* oxlint-disable max-lines, no-console -- One file on purpose: whoever is given a bundle runs it as it is. */
 import { createHash, createPublicKey, verify as verifySignature } from 'node:crypto';
-import { createReadStream, existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const HELP = `Usage: node verify.mjs [--heads FILE] [--keys FILE] [--json]
+const HELP = `Usage: node verify.mjs [--heads FILE] [--keys FILE] [--time-stamps DIR] [--json]
        node verify.mjs --proof FILE [--keys FILE] [--json]
 
 Verifies the bundle in the folder of this file, or the proof of one write (GET /api/writes/{key}/proof).
 
   --heads FILE  heads that you have collected outside, one JSON object a line: each must be on the chain; as often as needed
   --keys FILE   the public keys as you have kept them (a JWK set), used in the place of the bundle's own
+  --time-stamps DIR  write the heads that have time stamps, and their tokens, into an empty folder: what this program does
+                not check, whose stamps they are, OpenSSL does
   --json        print JSON
 
 Exit code 0: nothing differs. 1: something differs, and the first row is named. 2: it cannot be verified.`;
@@ -25,6 +36,10 @@ const LOGS = /** @type {const} */ (['journal', 'audit']);
 const NO_DIGEST = Buffer.alloc(32);
 const ZEROS = '0'.repeat(64);
 const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.(\d{1,9}))?Z$/;
+/** In DER: id-ct-TSTInfo (RFC 3161) and SHA-256. */
+const TST_INFO = '060b2a864886f70d0109100104';
+const SHA256 = '0609608648016503040201';
+const GENERALIZED_TIME = /^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\.\d+)?Z$/;
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
 const ROW_NAMES = { journal: ['entry', 'entries'], audit: ['audit row', 'audit rows'] };
 
@@ -40,6 +55,7 @@ const DIFFERENCES = {
   'tree-broken': 'the tree of the batch that begins here is not that of its rows',
   'head-altered': 'the published head over the rows from here on does not fit them',
   'head-signature': 'the published head over the rows from here on is not signed by a known key',
+  'head-time-stamp': 'the time stamp of the published head over the rows from here on is of something else',
   'head-beyond': 'a published head covers rows from here on that are not in the bundle',
   'start-altered': 'the head on which this part of the log follows does not fit it',
   'outside-head': 'a head that was published differs from the rows from here on: they were changed and sealed anew',
@@ -87,10 +103,10 @@ function readOptions(args) {
   const rest = [...args];
   while (rest.length > 0) {
     const argument = rest.shift();
-    const [, name, given] = /^--(help|json|heads|keys|proof)(?:=(.*))?$/s.exec(argument) ?? [];
+    const [, name, given] = /^--(help|json|heads|keys|proof|time-stamps)(?:=(.*))?$/s.exec(argument) ?? [];
     if (name === undefined) throw new Refusal(`I do not know ${argument}.\n\n${HELP}`);
     const value = name === 'help' || name === 'json' ? true : (given ?? rest.shift());
-    if (value === undefined) throw new Refusal(`--${name} needs a file.`);
+    if (value === undefined) throw new Refusal(`--${name} needs a path.`);
     options[name] = name === 'heads' ? [...(options.heads ?? []), value] : value;
   }
   return options;
@@ -114,6 +130,7 @@ async function verifyBundle(options) {
   }
   const differences = logs.flatMap(({ difference }) => (difference === undefined ? [] : [difference]));
   const explained = [...byText.values(), ...unknown.explained];
+  if (options['time-stamps'] !== undefined) await writeTimeStamps(options['time-stamps'], manifest, outside);
   if (options.json) console.log(JSON.stringify({ logs, differences, explained, outside: outside?.told }));
   else printBundle({ manifest, keys, logs, differences, explained, outside, ownKeys: options.keys === undefined });
   if (differences.length > 0) process.exitCode = 1;
@@ -196,6 +213,7 @@ function beginWalk({ epochs, company, log, told, keys, outside, explained }) {
     ...{ companyId: company.id, log, keys, outside: outside?.of(company.id, log) ?? new Map() },
     ...{ first, next: first, chain: NO_DIGEST, archived: 0, head: undefined, agreed: first - 1 },
     ...{ epochs, starts: told.epochs ?? [], explained },
+    timeStamps: { heads: 0, last: null },
     /** Since the last head: the roots of the batches, and the first row. */
     since: { roots: [], number: first, id: null },
     rows: linesOf(company.id, log, rowFilesOf(company.id, log)),
@@ -204,6 +222,7 @@ function beginWalk({ epochs, company, log, told, keys, outside, explained }) {
     tally: () => ({
       ...{ companyId: company.id, log, first, last: walk.next - 1, rows: walk.next - first, archived: walk.archived },
       head: walk.head === undefined ? null : shownHead(walk.head),
+      timeStamps: walk.timeStamps,
       ...{ unsealed: told.unsealed, outside: { compared: walk.compared ?? 0 } },
     }),
   };
@@ -216,6 +235,7 @@ function startBehindHead(walk, { number, digest, head: published }) {
   const fits = head !== undefined && head.companyId === walk.companyId && head.log === walk.log;
   if (!fits || head.number !== number - 1 || head.digest !== digest) throw walk.differs('start-altered', number);
   if (!isSigned(published, walk.keys)) throw walk.differs('head-signature', number);
+  if (!checkTimeStamp(walk, published, head)) throw walk.differs('head-time-stamp', number);
   walk.chain = Buffer.from(digest, 'hex');
   walk.head = { ...head, keyId: published.keyId, text: published.head };
   walk.rowEpoch = head.epoch;
@@ -287,8 +307,90 @@ function checkHead(walk, published, last) {
     head.previous === (before === undefined ? ZEROS : sha256(Buffer.from(before.text)).toString('hex'));
   if (!fits) throw differs('head-altered');
   if (!isSigned(published, walk.keys)) throw differs('head-signature');
+  if (!checkTimeStamp(walk, published, head)) throw differs('head-time-stamp');
   walk.head = { ...head, keyId: published.keyId, text: published.head };
   walk.since = { roots: [], number: last + 1, id: null };
+}
+
+// ---- Time stamps
+
+function checkTimeStamp(walk, published, { position, number }) {
+  const stamp = stampOf(published);
+  if (stamp) walk.timeStamps = { heads: walk.timeStamps.heads + 1, last: { position, number, at: stamp.at } };
+  return stamp !== undefined;
+}
+
+/** The token of a head, null if there is none; undefined if it is not of exactly this head. Who has signed it, and when that was, it claims itself. */
+function stampOf({ head: text, timeStamp }) {
+  if (timeStamp === undefined) return null;
+  const token = readToken(Buffer.from(String(timeStamp), 'base64'));
+  return token?.digest.equals(sha256(Buffer.from(text))) ? token : undefined;
+}
+
+/**
+ * What a token of RFC 3161 stamps: its way to the TSTInfo (RFC 5652, section 5.1; RFC 3161, section 2.4.2). Undefined where
+ * it is no such token, or of another digest than SHA-256.
+ */
+function readToken(bytes) {
+  try {
+    const [, content] = partsOf(onlyPart(bytes).content);
+    const [, , encapsulated] = partsOf(onlyPart(content.content).content);
+    const [type, octets] = partsOf(encapsulated.content);
+    const [, , imprint, , time] = partsOf(onlyPart(onlyPart(octets.content).content).content);
+    const [algorithm, digest] = partsOf(imprint.content);
+    const [name] = partsOf(algorithm.content);
+    if (type.der.toString('hex') !== TST_INFO || name.der.toString('hex') !== SHA256) return undefined;
+    const at = time.content.toString('latin1').replace(GENERALIZED_TIME, '$1-$2-$3T$4:$5:$6$7Z');
+    return { digest: digest.content, at };
+  } catch {
+    return undefined;
+  }
+}
+
+function onlyPart(bytes) {
+  const parts = partsOf(bytes);
+  if (parts.length !== 1) throw new RangeError('There is more than one');
+  return parts[0];
+}
+
+/** The values in DER that follow one another: tags of one byte, lengths of up to three. */
+function partsOf(bytes) {
+  const parts = [];
+  for (let at = 0; at < bytes.length; ) {
+    const short = bytes[at + 1];
+    const more = short < 0x80 ? 0 : short - 0x80;
+    if (more > 3 || short === 0x80) throw new RangeError('A length cannot be read');
+    const length = more === 0 ? short : bytes.readUIntBE(at + 2, more);
+    const from = at + 2 + more;
+    if (from + length > bytes.length) throw new RangeError('It is cut off');
+    parts.push({ der: bytes.subarray(at, from + length), content: bytes.subarray(from, from + length) });
+    at = from + length;
+  }
+  return parts;
+}
+
+/** Of the bundle, and of the heads from outside: for each the bytes that were signed and stamped, and the token. */
+async function writeTimeStamps(folder, manifest, outside) {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (readdirSync(folder).length > 0) throw new Refusal(`${folder} is not empty.`);
+  const write = ({ head: text, timeStamp }, { companyId, log, position }, source) => {
+    if (typeof timeStamp !== 'string') return;
+    // Names are made of what was checked: the folder is the reader's.
+    const name = join(folder, `${source}-${companyId}-${log}-${position}`);
+    writeFileSync(`${name}.head`, text, { mode: 0o600 });
+    writeFileSync(`${name}.token`, Buffer.from(timeStamp, 'base64'), { mode: 0o600 });
+  };
+  for (const { id } of manifest.companies) {
+    for (const log of LOGS) {
+      for await (const published of linesOf(id, log, ['heads.ndjson'])) {
+        const head = readHead(published);
+        if (head?.companyId === id && head.log === log) write(published, head, 'bundle');
+      }
+    }
+  }
+  for (const head of outside?.all ?? []) {
+    if (/^[0-9a-f-]{36}$/.test(head.companyId)) write(head.published, head, 'outside');
+  }
 }
 
 // ---- Heads from outside
@@ -340,8 +442,9 @@ export async function* outsideHeadsOf(path, told = { lines: 0, heads: 0 }) {
 
 function publishedIn(value) {
   if (typeof value !== 'object' || value === null) return [];
-  const { head, keyId, signature } = value;
-  if ([head, keyId, signature].every((member) => typeof member === 'string')) return [{ head, keyId, signature }];
+  const { head, keyId, signature, timeStamp } = value;
+  if ([head, keyId, signature].every((member) => typeof member === 'string'))
+    return [{ head, keyId, signature, timeStamp }];
   return Object.values(value).flatMap(publishedIn);
 }
 
@@ -454,7 +557,9 @@ function checkProof({ companyId, writeId }, { log, content, leaf, path, batchPat
   if (head === undefined || head.companyId !== companyId || head.log !== log || head.root !== root)
     return { kind: 'head-altered', id };
   if (!isSigned(published, keys)) return { kind: 'head-signature', id };
-  return { id, row, head: { ...head, keyId: published.keyId } };
+  const stamp = stampOf(published);
+  if (stamp === undefined) return { kind: 'head-time-stamp', id };
+  return { id, row, head: { ...head, keyId: published.keyId, stampedAt: stamp?.at } };
 }
 
 function nodeBeside(found, { side, digest }) {
@@ -664,7 +769,7 @@ function keyLines(keys, ownKeys) {
     : ['Keys that you have given:', ...shown];
 }
 
-function logLines({ log, first, last, rows, archived, head, unsealed, difference }) {
+function logLines({ log, first, last, rows, archived, head, timeStamps, unsealed, difference }) {
   const [one, many] = ROW_NAMES[log];
   if (difference !== undefined) return [`  ${log}: DIFFERS at ${differenceText(difference)}`];
   if (rows === 0) return [`  ${log}: no ${many}`, ...unsealedLines(unsealed)];
@@ -672,9 +777,17 @@ function logLines({ log, first, last, rows, archived, head, unsealed, difference
   return [
     `  ${log}: ${rows} ${rows === 1 ? one : many}, numbers ${first} to ${last}${head === null ? '' : `; up to head ${head.position} (number ${head.number}) of ${head.publishedAt}, signed by ${head.keyId}`}`,
     ...(first === 1 ? [] : [`    Not proved: what is before number ${first}. The part follows on a signed head.`]),
+    ...timeStampLines(timeStamps),
     ...(behind === 0 ? [] : [`    Behind the last published head: ${behind}, chained and not signed yet.`]),
     ...(archived === 0 ? [] : [`    In the archive of the audit log: ${archived}, checked by their digests alone.`]),
     ...unsealedLines(unsealed),
+  ];
+}
+
+function timeStampLines({ heads, last }) {
+  if (last === null) return [];
+  return [
+    `    Time-stamped: ${heads} ${heads === 1 ? 'head' : 'heads'}, the last up to number ${last.number}, at ${last.at} as its token claims. OpenSSL checks whose it is: --time-stamps DIR.`,
   ];
 }
 
@@ -714,6 +827,11 @@ function provenLines(log, row, head) {
     `  ${log}: proved`,
     ...what.map((line) => `    ${line}`),
     `    It is in the log as head ${head.position} of ${head.publishedAt} has it, which is signed by ${head.keyId}.`,
+    ...(head.stampedAt === undefined
+      ? []
+      : [
+          `    The head has a time stamp of ${head.stampedAt}, as its token claims: docs/audit.md says how OpenSSL checks it.`,
+        ]),
   ];
 }
 

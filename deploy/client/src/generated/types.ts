@@ -2353,11 +2353,15 @@ export type WriteProof = {
       side: 'left' | 'right';
       digest: string;
     }[];
-    /** The first published head that covers the row; the signature in base64 */
+    /**
+     * The first published head that covers the row; the signature in base64, and so a token of RFC 3161, if there
+     * is one
+     */
     head: {
       head: string;
       keyId: string;
       signature: string;
+      timeStamp?: string;
     };
   }[];
   /**
