@@ -102,8 +102,8 @@ describe('the auditor', () => {
       const forgotten = (await auditIn(client, { checks })).named.filter(({ kind }) => kind === 'row-without-run');
       expect(forgotten).toEqual([]);
     });
-    const searchAttributes = { CompanyId: [company.id], IdempotencyKey: ['never'] };
-    const [runId, own] = ['of no run', workflowIdOf(company.id, 'never')];
+    const searchAttributes = { CompanyId: [company.id], IdempotencyKey: ['made-up'] };
+    const [runId, own] = ['of no run', workflowIdOf(company.id, 'made-up')];
     const listed = [{ workflowId: 'another name', runId, searchAttributes }];
     const workflow = Object.create(system.temporal.workflow, {
       list: {
@@ -117,7 +117,7 @@ describe('the auditor', () => {
       await database.query('UPDATE idempotent_writes SET workflow_id = NULL');
       expect(await auditIn(database, { checks })).toMatchObject({ named: [], couldNotAsk: [] });
       listed.push({ workflowId: own, runId, searchAttributes });
-      expect((await auditIn(database, { checks })).named).toMatchObject([{ kind: 'run-without-row', key: 'never' }]);
+      expect((await auditIn(database, { checks })).named).toMatchObject([{ kind: 'run-without-row', key: 'made-up' }]);
     });
   });
 
