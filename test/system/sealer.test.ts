@@ -136,7 +136,9 @@ test('a sealer does not wait for another', async () => {
   const client = await system.owner.connect();
   onTestFinished(() => client.release());
   await client.query('BEGIN; SELECT FROM seal_position FOR UPDATE');
-  const { state } = await sealPage(sealer).finally(() => client.query('ROLLBACK'));
+  const { state } = await sealPage(sealer).finally(async () => {
+    await client.query('ROLLBACK');
+  });
   expect(state).toBe('busy');
 });
 
