@@ -19,13 +19,21 @@ export type HeadOfLog = SignedHead & {
 };
 
 const HEADS_A_RUN = 200;
+/**
+ * A head covers as many batches at most, so that each proof to it reads no more roots: about those of an hour. Where more have
+ * gathered, as in a sweep, several heads follow one another at once.
+ */
+const BATCHES_A_HEAD = 4_096;
 const NO_HEAD = '0'.repeat(64);
 
 /** Signs the heads that are due, of all logs or of those companies. The login of `pool` is a member of accubooks_sealer. */
 export function publishHeads(
   pool: Pool,
   key: SigningKey,
-  { companyIds }: { readonly companyIds?: readonly string[] } = {},
+  {
+    companyIds,
+    batchesAHead = BATCHES_A_HEAD,
+  }: { readonly companyIds?: readonly string[]; readonly batchesAHead?: number } = {},
 ): Promise<number> {
   return transaction(pool, async (tx) => {
     await becomeSealer(tx);
@@ -39,9 +47,10 @@ export function publishHeads(
       key.publicKey,
     ]);
     await requireSameKey(tx, key);
-    for (const log of due) await publishHead(tx, key, log);
+    let published = 0;
+    for (const log of due) published += await publishHeadsOf(tx, key, log, batchesAHead);
     crashPoint('seal: before COMMIT');
-    return due.length;
+    return published;
   });
 }
 
@@ -60,52 +69,70 @@ type DueLog = {
   readonly head_position: number | null;
   readonly head_number: bigint | null;
   readonly head: string | null;
-  readonly epoch: number;
   readonly now: string;
 };
 
 const DUE_LOGS = `
-SELECT c.id AS company_id, l.log, h.position AS head_position, h.number AS head_number, h.head, b.epoch, now() AS now
+SELECT c.id AS company_id, l.log, h.position AS head_position, h.number AS head_number, h.head, now() AS now
 FROM companies c CROSS JOIN (VALUES ('journal'), ('audit')) AS l (log)
 LEFT JOIN LATERAL (
   SELECT position, number, head, published_at FROM seal_heads h
   WHERE h.company_id = c.id AND h.log = l.log ORDER BY h.position DESC LIMIT 1
 ) AS h ON true
 JOIN LATERAL (
-  SELECT last_number, epoch FROM seal_batches b WHERE b.company_id = c.id AND b.log = l.log
+  SELECT last_number FROM seal_batches b WHERE b.company_id = c.id AND b.log = l.log
   ORDER BY b.first_number DESC LIMIT 1
 ) AS b ON true
 WHERE ($1::uuid[] IS NULL OR c.id = ANY ($1)) AND b.last_number > coalesce(h.number, 0)
   AND (h.position IS NULL OR h.published_at <= now() - interval '1 hour')
 ORDER BY h.published_at NULLS FIRST LIMIT $2`;
 
-async function publishHead(tx: Tx, key: SigningKey, log: DueLog): Promise<void> {
-  const first = (log.head_number ?? 0n) + 1n;
-  const batches = await tx.query<{ last_number: bigint; head: Digest; root: Digest }>(
-    `SELECT last_number, head, root FROM seal_batches WHERE company_id = $1 AND log = $2 AND first_number >= $3
-     ORDER BY first_number`,
-    [log.company_id, log.log, first],
-  );
-  const last = batches.at(-1);
-  if (last === undefined) throw new Error('Bug! A head without a batch');
-  const position = (log.head_position ?? 0) + 1;
+type Batch = { readonly last_number: bigint; readonly head: Digest; readonly root: Digest; readonly epoch: number };
+
+async function publishHeadsOf(tx: Tx, key: SigningKey, due: DueLog, batchesAHead: number): Promise<number> {
+  let before = { position: due.head_position ?? 0, number: due.head_number ?? 0n, head: due.head };
+  for (let published = 0; ; published += 1) {
+    const batches = await tx.query<Batch>(
+      `SELECT last_number, head, root, epoch FROM seal_batches WHERE company_id = $1 AND log = $2 AND first_number > $3
+       ORDER BY first_number LIMIT $4`,
+      [due.company_id, due.log, before.number, batchesAHead],
+    );
+    const last = batches.at(-1);
+    if (last === undefined) return published;
+    before = await publishHead(tx, key, { due, before, batches, last });
+  }
+}
+
+type HeadBefore = { readonly position: number; readonly number: bigint; readonly head: string | null };
+type ToCover = {
+  readonly due: DueLog;
+  readonly before: HeadBefore;
+  readonly batches: readonly Batch[];
+  readonly last: Batch;
+};
+
+async function publishHead(tx: Tx, key: SigningKey, { due, before, batches, last }: ToCover): Promise<HeadBefore> {
+  const { company_id: companyId, log } = due;
+  const position = before.position + 1;
   const head = canonicalJson({
     version: 1,
-    companyId: log.company_id,
-    log: log.log,
+    companyId,
+    log,
     position,
-    epoch: log.epoch,
+    epoch: last.epoch,
     number: Number(last.last_number),
     digest: last.head.toString('hex'),
     root: rootOf(batches.map(({ root }) => root)).toString('hex'),
-    previous: log.head === null ? NO_HEAD : hash('sha256', log.head, 'hex'),
-    publishedAt: log.now,
+    previous: before.head === null ? NO_HEAD : hash('sha256', before.head, 'hex'),
+    publishedAt: due.now,
   });
+  const first = before.number + 1n;
   await tx.query(
     `INSERT INTO seal_heads (company_id, log, position, epoch, first_number, number, head, key_id, signature, published_at)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-    [log.company_id, log.log, position, log.epoch, first, last.last_number, head, key.id, key.sign(head), log.now],
+    [companyId, log, position, last.epoch, first, last.last_number, head, key.id, key.sign(head), due.now],
   );
+  return { position, number: last.last_number, head };
 }
 
 /** Heads that have not left the database yet, oldest first. */

@@ -1,8 +1,10 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { NativeConnection } from '@temporalio/worker';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { createScheduledAudit } from '../../activities/auditor/scheduled-audit.ts';
 import { queryOnce } from '../../activities/database.ts';
-import { auditScheduleId } from '../../worker/auditor/schedules.ts';
+import { auditScheduleId, ensureAuditSchedules } from '../../worker/auditor/schedules.ts';
 import { startAuditor } from '../../worker/auditor/start-auditor.ts';
 import { loadWorkflowBundle } from '../../worker/bundle.ts';
 import { readWorkerConfig } from '../../worker/config.ts';
@@ -166,8 +168,11 @@ describe('the schedule', () => {
         could_not_ask: [],
         recorded_by: 'accubooks_auditor_login',
       });
+      expect(run.from_day).not.toBeNull();
       await all?.pause('a test');
-      expect((await all?.describe())?.spec.calendars).toHaveLength(1);
+      // As the next release does.
+      await ensureAuditSchedules(system.temporal, config.TEMPORAL_TASK_QUEUE);
+      expect(await all?.describe()).toMatchObject({ spec: { calendars: [{}] }, state: { paused: true } });
     } finally {
       await Promise.all([recent?.delete(), all?.delete()]);
       await auditor.close();
@@ -190,6 +195,22 @@ describe('the schedule', () => {
     expect(text.stdout).toContain(`  write    ${customerId}`);
 
     const pool = openAuditorPool(system);
+    const audit = createScheduledAudit({ pool, checks: [], requireOrder: true });
+    const workflowExecution = { workflowId: 'a test', runId: 'a lost answer' };
+    const attempt = () => new MockActivityEnvironment({ workflowExecution });
+    const unordered = attempt().run(audit.auditBooks, undefined as never);
+    await expect(unordered).rejects.toThrow('Its schedule has not ordered it');
+    const counts = async () =>
+      (
+        await system.owner.query(
+          'SELECT count(*)::int AS runs, count(DISTINCT run_id)::int AS different FROM audit_runs',
+        )
+      ).rows[0];
+    expect(await counts()).toEqual({ runs: 1, different: 1 });
+    const order = { schedule: 'a test', scope: 'all' } as const;
+    for (let i = 0; i < 2; i += 1) await attempt().run(audit.auditBooks, order);
+    expect(await counts()).toEqual({ runs: 2, different: 2 });
+
     const verifying = queryOnce(pool, "SELECT verify_audit_archive('2026-01-01', '', 0, 0)");
     await expect(verifying).rejects.toThrow('is the login of scheduled runs, and a person has to verify it');
     await pool.close();

@@ -3,11 +3,15 @@ import { StorageError } from '../../activities/database.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
+import { runsCheck } from '../../worker/auditor/runs-check.ts';
+import { auditIn } from '../support/audit.ts';
 import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { type Groups, startGroups, untilQueued } from '../support/groups.ts';
+import { until } from '../support/held-invoice.ts';
 import { oneByOne } from '../support/one-by-one.ts';
 import { type System, startSystem } from '../support/system.ts';
+import { inRolledBackTransaction } from '../support/tampering.ts';
 
 /** createCustomer, which fails as the customer's name says. */
 function troubled(): Operation {
@@ -108,6 +112,19 @@ describe('writes that travel in one group', () => {
     expect(value('write_group_leavers_total')).toBeGreaterThanOrEqual(2);
     expect(value('write_group_size_sum')).toBeGreaterThanOrEqual(45);
     expect(page).toMatch(/^write_start_wait_ms_count\{lane="group"\} (4[5-9]|[5-9]\d)$/m);
+
+    // An auditor misses the rows of those that went with the group, and none of what has left it.
+    const taskQueue = system.environment['TEMPORAL_TASK_QUEUE'] ?? '';
+    const checks = [runsCheck({ client: system.temporal, taskQueue, lagMs: 0 })];
+    await inRolledBackTransaction(system.owner, async (client) => {
+      await client.query("DELETE FROM idempotent_writes WHERE starts_with(idempotency_key, 'mixed-')");
+      const missed = async () =>
+        (await auditIn(client, { checks })).named.flatMap(({ kind, key }) => (kind === 'run-without-row' ? [key] : []));
+      await until('the group to be listed', async () => (await missed()).includes('mixed-good-0'));
+      const keys = await missed();
+      expect(keys).toEqual(expect.arrayContaining(grouped.map(([key]) => key)));
+      expect(keys).not.toContain('mixed-bug');
+    });
   });
 
   /** Temporal returned the first workflow task with the answer to the start. */

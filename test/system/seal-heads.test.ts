@@ -23,6 +23,7 @@ const KEY = signingKey().parse(`first:${randomBytes(32).toString('base64')}`);
 
 let system: System;
 let company: Company;
+let other: Company;
 let sealer: Pool;
 let folder: string;
 let receiver: Awaited<ReturnType<typeof startReceiver>>;
@@ -30,7 +31,8 @@ let relay: Awaited<ReturnType<typeof startRelay>>;
 beforeAll(async () => {
   system = await startSystem({ environment: { WEBHOOK_ALLOW_PRIVATE: '1' } });
   [company, receiver, relay] = [await system.company(), await startReceiver(), await startRelay(system)];
-  await system.owner.query('UPDATE companies SET webhook_url = $2 WHERE id = $1', [company.id, receiver.url]);
+  other = await system.company('Other');
+  await system.owner.query('UPDATE companies SET webhook_url = $1', [receiver.url]);
   folder = await mkdtemp(join(tmpdir(), 'accubooks-heads-'));
   sealer = openSealer(system);
 });
@@ -42,18 +44,18 @@ afterAll(async () => {
   await system.stop();
 });
 
-/** Seals what is there, and publishes the heads that are due. */
-async function sealAndPublish(key = KEY): Promise<number> {
-  await sealAll(sealer);
-  return publishHeads(sealer, key);
+/** Seals what is there, each row in a batch of its own, and publishes the heads that are due. */
+async function sealAndPublish(key = KEY, batchesAHead?: number): Promise<number> {
+  await sealAll(sealer, 1);
+  return publishHeads(sealer, key, batchesAHead === undefined ? {} : { batchesAHead });
 }
 
-async function heads() {
+async function heads(of = company) {
   const { rows } = await system.owner.query<{ head: string; key_id: string; signature: Buffer; first_number: string }>(
     'SELECT head, key_id, signature, first_number FROM seal_heads WHERE company_id = $1 ORDER BY log, position',
-    [company.id],
+    [of.id],
   );
-  return rows.map((row) => ({ ...row, members: JSON.parse(row.head) }));
+  return rows.map((row) => ({ ...row, first: Number(row.first_number), members: JSON.parse(row.head) }));
 }
 
 /** As if the last heads were of more than an hour ago. */
@@ -70,7 +72,14 @@ async function letAnHourPass(): Promise<void> {
 
 test('a log has its first head at once, and another after an hour with something new', async () => {
   await company.invoice();
-  expect(await sealAndPublish()).toBe(2);
+  await sealAll(sealer, 1);
+  // While another worker publishes.
+  const client = await system.owner.connect();
+  await client.query('BEGIN; SELECT FROM seal_position FOR UPDATE');
+  expect(await publishHeads(sealer, KEY)).toBe(0);
+  await client.query('ROLLBACK');
+  client.release();
+  expect(await publishHeads(sealer, KEY)).toBe(2);
   await company.invoice();
   expect(await sealAndPublish()).toBe(0);
   await letAnHourPass();
@@ -85,71 +94,98 @@ test('a log has its first head at once, and another after an hour with something
   ]);
 });
 
-test('a head is signed, names the one before, and covers its batches', async () => {
+test('where many batches have gathered, several heads follow one another at once', async () => {
+  for (let i = 0; i < 5; i += 1) await company.invoice();
+  const before = (await heads()).length;
+  const published = await sealAndPublish(KEY, 2);
+  const found = await heads();
+  expect(published).toBe(found.length - before);
+  const journal = found.filter(({ members }) => members.log === 'journal').slice(2);
+  expect(journal.map(({ first, members }) => members.number - first + 1)).toEqual([2, 2, 1]);
+  expect(new Set(journal.map(({ members }) => members.publishedAt)).size).toBe(1);
+  await company.invoice();
+  expect(await sealAndPublish(KEY, 2)).toBe(0);
+});
+
+test('a head is signed, names the one before, and covers the batches behind it', async () => {
   const { body } = await fetchKeys();
   const [key] = body.keys;
   expect(body.keys).toHaveLength(1);
   expect(key).toMatchObject({ kty: 'OKP', crv: 'Ed25519', kid: 'first' });
   const publicKey = publicKeyOf(Buffer.from(key.x, 'base64url'));
   const found = await heads();
-  for (const [i, { head, signature, members, first_number }] of found.entries()) {
+  for (const [i, { head, signature, members, first }] of found.entries()) {
     expect(verify(null, Buffer.from(head), publicKey, signature)).toBe(true);
     const before = members.position === 1 ? undefined : found[i - 1];
     const previous = before && createHash('sha256').update(before.head).digest('hex');
     expect(members.previous).toBe(previous ?? '0'.repeat(64));
+    expect(first).toBe((before?.members.number ?? 0) + 1);
     const { rows: batches } = await system.owner.query(
-      `SELECT head, root FROM seal_batches WHERE company_id = $1 AND log = $2 AND first_number BETWEEN $3 AND $4
+      `SELECT head, root, last_number FROM seal_batches WHERE company_id = $1 AND log = $2 AND first_number BETWEEN $3 AND $4
        ORDER BY first_number`,
-      [company.id, members.log, first_number, members.number],
+      [company.id, members.log, first, members.number],
     );
+    expect(members.number).toBe(Number(batches.at(-1).last_number));
     expect(members.digest).toBe(batches.at(-1).head.toString('hex'));
     expect(members.root).toBe(rootOf(batches.map(({ root }) => root)).toString('hex'));
   }
 });
 
 test('heads leave the database once: into log, file, memo and webhook', async () => {
+  await other.invoice();
+  expect(await sealAndPublish()).toBe(2);
   const lines: string[] = [];
   const logger = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
   const taskQueue = system.environment['TEMPORAL_TASK_QUEUE'] as string;
   const announce = () =>
     announceHeads({ pool: sealer, client: system.temporal, taskQueue, folder, logger, delaysMs: [10, 10] });
-  const sealed = () => receiver.calls.filter(({ json }) => json.type === 'ledger.sealed');
-  // The first call fails, and is made again.
-  receiver.answer((_call, response) => void response.writeHead(sealed().length === 1 ? 500 : 204).end());
-  expect(await announce()).toBe(4);
-  expect(await announce()).toBe(0);
-  const expected = (await heads()).map(({ head, key_id, signature }) => ({
+  const sealed = (of: Company) =>
+    receiver.calls.filter(({ json }) => json.type === 'ledger.sealed' && json.data.companyId === of.id);
+  // The first call of the one company fails, and is made again.
+  receiver.answer(({ json }, response) => {
+    const fails = json.data?.companyId === company.id && sealed(company).length === 1;
+    response.writeHead(fails ? 500 : 204).end();
+  });
+  const toPublished = ({ head, key_id, signature }: Awaited<ReturnType<typeof heads>>[number]) => ({
     head,
     keyId: key_id,
     signature: signature.toString('base64'),
-  }));
-  const sorted = (list: readonly { head: string }[]) => list.map(({ head }) => head).sort();
+  });
+  const [own, others] = [(await heads()).map(toPublished), (await heads(other)).map(toPublished)];
+  expect(await announce()).toBe(own.length + others.length);
+  expect(await announce()).toBe(0);
+  const sorted = (list: readonly object[]) =>
+    list.map((published) => JSON.stringify(published, ['head', 'keyId', 'signature'])).sort();
+  const all = sorted([...own, ...others]);
 
-  expect(sorted(lines.map((line) => JSON.parse(line)))).toEqual(sorted(expected));
+  expect(sorted(lines.map((line) => JSON.parse(line)))).toEqual(all);
   const month = new Date().toISOString().slice(0, 7);
   const file = await readFile(join(folder, `seal-heads-${month}.ndjson`), 'utf8');
-  expect(
-    sorted(
-      file
-        .trimEnd()
-        .split('\n')
-        .map((line) => JSON.parse(line)),
-    ),
-  ).toEqual(sorted(expected));
+  expect(file.trimEnd().split('\n').sort()).toEqual(all);
 
-  const runs = system.temporal.workflow.list({
-    query: `WorkflowType = 'announceHeads' AND TaskQueue = '${taskQueue}-events'`,
-  });
-  await until('the call to be received', async () => sealed().length === 2);
-  const memos = [];
-  for await (const { memo } of runs) memos.push(memo);
-  expect(memos).toHaveLength(1);
-  expect(sorted(memos[0]?.['heads'] as { head: string }[])).toEqual(sorted(expected));
+  const query = `WorkflowType = 'announceHeads' AND TaskQueue = '${taskQueue}-events'`;
+  const runs = async () => {
+    const found = [];
+    for await (const run of system.temporal.workflow.list({ query })) found.push(run);
+    return found;
+  };
+  await until('the run to be listed', async () => (await runs()).length > 0);
+  const [run] = await runs();
+  await system.temporal.workflow.getHandle(run?.workflowId ?? '').result();
+  expect(sorted(run?.memo?.['heads'] as object[])).toEqual(all);
 
-  const [first, again] = sealed();
+  // A company is told its own heads, until it has received them.
+  const [first, again, ...more] = sealed(company);
+  expect(more).toEqual([]);
   expect(again?.headers['webhook-id']).toBe(first?.headers['webhook-id']);
-  expect(again?.json.data.companyId).toBe(company.id);
-  expect(sorted(again?.json.data.heads)).toEqual(sorted(expected));
+  expect(sorted(again?.json.data.heads)).toEqual(sorted(own));
+  expect(sealed(other).map(({ json }) => sorted(json.data.heads))).toEqual([sorted(others)]);
+
+  // As after a crash before it was noted: it is the same run.
+  await system.owner.query('UPDATE seal_heads SET announced_at = NULL');
+  expect(await announce()).toBe(all.length);
+  expect(await announce()).toBe(0);
+  expect(await runs()).toHaveLength(1);
 });
 
 test('a new key signs under an ID of its own, and the old one stays published', async () => {
@@ -191,6 +227,11 @@ describe('the auditor names what of the heads does not agree, and what was gone 
          http_method FROM idempotent_write_audit_log WHERE company_id = $1 LIMIT 1`,
       ['row-unsealed'],
     ],
+    'an entry behind the seal': [
+      `INSERT INTO journal_entries SELECT (jsonb_populate_record(e, jsonb_build_object('id', gen_random_uuid(), 'write_id',
+         gen_random_uuid(), 'created_xid', '3'))).* FROM journal_entries e WHERE company_id = $1 LIMIT 1`,
+      ['row-unsealed'],
+    ],
   };
 
   test.each(Object.entries(PLANTS))('%s', async (_what, [sql, kinds]) => {
@@ -201,6 +242,18 @@ describe('the auditor names what of the heads does not agree, and what was gone 
       const { named } = await auditIn(client, { checks });
       expect(named.map(({ kind }) => kind)).toEqual(kinds);
       expect(new Set(named.map(({ companyId }) => companyId))).toEqual(new Set([company.id]));
+    });
+  });
+
+  test('but asks for no rows that a sweep has still to come to', async () => {
+    const [sql] = PLANTS['a row behind the seal'] ?? [''];
+    await inRolledBackTransaction(system.owner, async (client) => {
+      await client.query(sql, [company.id]);
+      await client.query("UPDATE seal_position SET phase = 'sweep entries'");
+      expect(await auditIn(client, { checks: [UNSEALED_CHECK] })).toMatchObject({
+        named: [],
+        couldNotAsk: [{ what: 'rows without a seal', why: expect.stringContaining('the sealer is sweeping') }],
+      });
     });
   });
 });

@@ -24,11 +24,25 @@ const verify = (database: Pick<pg.ClientBase, 'query'> = system.owner) => findin
 
 describe('the seal', () => {
   test('has each entry and each audit row once, in numbers without gaps, whatever was there before the sealer', async () => {
+    const neighbour = await system.company('Neighbour');
+    await neighbour.invoice();
+    // As where the month is in the archive: nothing but the sweep comes to its entry.
+    const client = await system.owner.connect();
+    await client.query("SET session_replication_role = 'replica'");
+    await client.query('DELETE FROM idempotent_write_audit_log WHERE company_id = $1', [neighbour.id]);
+    await client.query('RESET session_replication_role');
+    client.release();
     await company.invoice();
     await sealAll(sealer, 3);
     await company.invoice();
     await company.customer();
     await sealAll(sealer, 3);
+    // After a restore all is swept once more.
+    await system.owner.query('UPDATE verification SET epoch = gen_random_uuid()');
+    await sealAll(sealer, 3);
+    expect(await findingsOf(system.owner, neighbour.id)).toEqual([]);
+    const swept = await system.owner.query('SELECT FROM sealed_entries WHERE company_id = $1', [neighbour.id]);
+    expect(swept.rowCount).toBe(1);
     const { rows } = await system.owner.query(
       `SELECT (SELECT array_agg(number::int ORDER BY number) FROM sealed_entries WHERE company_id = $1) AS entries,
          (SELECT array_agg(number::int ORDER BY number) FROM sealed_audit_rows WHERE company_id = $1) AS audit,
@@ -42,6 +56,15 @@ describe('the seal', () => {
     expect(entries).toEqual(upTo(made));
     expect(audit).toEqual(upTo(told));
     expect(await verify()).toEqual([]);
+  });
+
+  test('salts each row anew', async () => {
+    const { rows } = await system.owner.query(
+      `SELECT count(*)::int AS salts, count(DISTINCT substring(s.salts FROM 16 * i + 1 FOR 16))::int AS different
+       FROM seal_salts s CROSS JOIN LATERAL generate_series(0, length(s.salts) / 16 - 1) AS i`,
+    );
+    expect(rows[0].salts).toBeGreaterThan(5);
+    expect(rows[0].different).toBe(rows[0].salts);
   });
 
   test('gives an entry its number in reads and exports, and none before it is sealed', async () => {
