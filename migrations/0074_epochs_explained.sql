@@ -51,6 +51,7 @@ ALTER TABLE seal_epoch_starts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURIT
 CREATE POLICY company ON seal_epoch_starts FOR SELECT USING (company_id = current_company());
 CREATE POLICY sealer ON seal_epoch_starts TO accubooks_sealer USING (true);
 CREATE POLICY auditor ON seal_epoch_starts FOR SELECT TO accubooks_auditor USING (true);
+GRANT SELECT ON seal_epoch_starts TO accubooks_app;
 GRANT INSERT ON seal_epoch_starts TO accubooks_sealer;
 
 -- What a run of the auditor has found explained. A worker of the release before says nothing of it.

@@ -7,7 +7,7 @@
 -- How many sealed rows a month had when it left, by company, and how many without a seal; NULL of months that left before this
 -- migration.
 ALTER TABLE audit_archives
-  ADD COLUMN sealed jsonb CHECK (jsonb_typeof(sealed) = 'object'),
+  ADD COLUMN sealed jsonb CHECK (jsonb_typeof(sealed) = 'object' AND pg_column_size(sealed) <= 67108864),
   ADD COLUMN unsealed bigint CHECK (unsealed >= 0);
 
 -- Heads that are in the archive are verified with them. They are public.

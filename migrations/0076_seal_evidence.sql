@@ -4,7 +4,7 @@
 -- `proves_at`: since when at the latest, by the clock of whoever has given it.
 CREATE TABLE seal_evidence (
   company_id uuid NOT NULL,
-  log text NOT NULL,
+  log text NOT NULL CHECK (log IN ('journal', 'audit')),
   position integer NOT NULL,
   kind text NOT NULL CHECK (kind IN ('time-stamp')),
   evidence bytea NOT NULL CHECK (length(evidence) BETWEEN 1 AND 65536),

@@ -260,7 +260,7 @@ CREATE TABLE public.audit_archives (
   CONSTRAINT audit_archives_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
   CONSTRAINT audit_archives_row_count_check CHECK ((row_count >= 0)),
   CONSTRAINT audit_archives_row_digest_check CHECK ((row_digest ~ '^-?\d{1,40}$'::text)),
-  CONSTRAINT audit_archives_sealed_check CHECK ((jsonb_typeof(sealed) = 'object'::text)),
+  CONSTRAINT audit_archives_sealed_check CHECK (((jsonb_typeof(sealed) = 'object'::text) AND (pg_column_size(sealed) <= 67108864))),
   CONSTRAINT audit_archives_unsealed_check CHECK ((unsealed >= 0)),
   CONSTRAINT audit_archives_verified CHECK (((verified_by IS NULL) = (verified_at IS NULL))),
   CONSTRAINT audit_archives_verified_by_check CHECK ((length(verified_by) <= 63))
@@ -1935,6 +1935,7 @@ CREATE POLICY auditor ON public.seal_epoch_starts FOR SELECT TO accubooks_audito
 CREATE POLICY company ON public.seal_epoch_starts FOR SELECT TO PUBLIC USING ((company_id = public.current_company()));
 CREATE POLICY sealer ON public.seal_epoch_starts FOR ALL TO accubooks_sealer USING (true);
 GRANT INSERT, SELECT ON public.seal_epoch_starts TO accubooks_sealer;
+GRANT SELECT ON public.seal_epoch_starts TO accubooks_app;
 GRANT SELECT ON public.seal_epoch_starts TO accubooks_auditor;
 
 CREATE TABLE public.seal_epochs (
@@ -1966,6 +1967,7 @@ CREATE TABLE public.seal_evidence (
   CONSTRAINT seal_evidence_pkey PRIMARY KEY (company_id, log, "position", kind),
   CONSTRAINT seal_evidence_evidence_check CHECK (((length(evidence) >= 1) AND (length(evidence) <= 65536))),
   CONSTRAINT seal_evidence_kind_check CHECK ((kind = 'time-stamp'::text)),
+  CONSTRAINT seal_evidence_log_check CHECK ((log = ANY (ARRAY['journal'::text, 'audit'::text]))),
   CONSTRAINT seal_evidence_company_id_log_position_fkey FOREIGN KEY (company_id, log, "position") REFERENCES public.seal_heads(company_id, log, "position")
 );
 CREATE TRIGGER keep_all_evidence BEFORE TRUNCATE ON public.seal_evidence FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('it is what others have said');

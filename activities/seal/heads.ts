@@ -141,7 +141,7 @@ export function headsToAnnounce(pool: Pool): Promise<readonly HeadOfLog[]> {
     await becomeSealer(tx);
     return tx.query<HeadOfLog>(
       `SELECT company_id AS "companyId", log, position, head, key_id AS "keyId", translate(encode(signature, 'base64'), E'\n', '') AS signature
-       FROM seal_heads WHERE announced_at IS NULL ORDER BY published_at, company_id, log LIMIT $1`,
+       FROM seal_heads WHERE announced_at IS NULL ORDER BY published_at, company_id, log, position LIMIT $1`,
       [HEADS_A_RUN],
     );
   });

@@ -60,6 +60,12 @@ beforeAll(async () => {
   await sealAll(sealer);
   await publishHeads(sealer, signingKey().parse(`test:${Buffer.alloc(32).toString('base64')}`));
   await sealer.close();
+  // As after a restore, and with the stamps of an authority.
+  await system.owner.query(`
+    INSERT INTO seal_epoch_starts (epoch, company_id, log, number, digest)
+    SELECT 1, id, 'journal', 1, sha256('') FROM companies;
+    INSERT INTO seal_evidence (company_id, log, position, kind, evidence, proves_at)
+    SELECT company_id, log, position, 'time-stamp', 'token', now() FROM seal_heads`);
 });
 afterAll(async () => {
   await sql?.end();
@@ -219,6 +225,7 @@ describe('every table of a company, today’s and tomorrow’s,', () => {
         'erasing_writes',
         'erasures',
         'lanes',
+        'operator_verifications',
         'revoked_tokens',
       ],
       ...['schema_migrations', 'seal_epochs', 'seal_keys', 'seal_position', 'users', 'verification'],
@@ -231,7 +238,8 @@ describe('each role has its part and no more', () => {
   const allTables = async () =>
     [
       ...(await companyTables(system.owner)),
-      ...['audit_runs', 'erasures', 'revoked_tokens', 'seal_epochs', 'seal_keys', 'seal_position', 'users'],
+      ...['audit_runs', 'erasures', 'operator_verifications', 'revoked_tokens'],
+      ...['seal_epochs', 'seal_keys', 'seal_position', 'users'],
     ].sort();
 
   test('the auditor reads all companies and changes nothing', async () => {
@@ -276,6 +284,8 @@ describe('each role has its part and no more', () => {
       'SELECT public.outbox',
       // Since when there are audits.
       ...['applied_at', 'name'].map((column) => `SELECT public.schema_migrations (${column})`),
+      // With which time stamps heads are told to a webhook.
+      'SELECT public.seal_evidence',
       // Whether the server may give out numbers of events.
       'SELECT public.verification',
       'UPDATE public.approval_requests (woken_at)',
@@ -298,8 +308,8 @@ describe('each role has its part and no more', () => {
     });
   });
 
-  test('maintenance makes partitions and reads no table', async () => {
-    expect(await privilegesOf(system.owner, 'accubooks_maintenance')).toEqual([]);
+  test('maintenance makes partitions and reads no table but the public keys of the seal', async () => {
+    expect(await privilegesOf(system.owner, 'accubooks_maintenance')).toEqual(['SELECT public.seal_keys']);
     await as('accubooks_maintenance', async (client) => {
       const { rows } = await client.query('SELECT ensure_audit_partitions(26) AS made');
       expect(rows).toEqual([{ made: 2 }]);
