@@ -2041,9 +2041,11 @@ CREATE TABLE public.seal_position (
   swept_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
   xid xid8 NOT NULL,
   audit_id bigint DEFAULT 0 NOT NULL,
+  swept_entry jsonb,
   CONSTRAINT seal_position_pkey PRIMARY KEY (one),
   CONSTRAINT seal_position_one_check CHECK (one),
   CONSTRAINT seal_position_phase_check CHECK ((phase = ANY (ARRAY['sweep entries'::text, 'sweep audit rows'::text, 'follow'::text]))),
+  CONSTRAINT seal_position_swept_entry_check CHECK (((jsonb_typeof(swept_entry) = 'object'::text) AND (pg_column_size(swept_entry) <= 1000))),
   CONSTRAINT seal_position_epoch_fkey FOREIGN KEY (epoch) REFERENCES public.seal_epochs(epoch)
 );
 CREATE TRIGGER keep_position BEFORE DELETE ON public.seal_position FOR EACH ROW EXECUTE FUNCTION public.refuse_change('the sealer goes on from it');
@@ -2055,6 +2057,7 @@ GRANT UPDATE ON public.seal_position(swept_company) TO accubooks_sealer;
 GRANT UPDATE ON public.seal_position(swept_until) TO accubooks_sealer;
 GRANT UPDATE ON public.seal_position(xid) TO accubooks_sealer;
 GRANT UPDATE ON public.seal_position(audit_id) TO accubooks_sealer;
+GRANT UPDATE ON public.seal_position(swept_entry) TO accubooks_sealer;
 
 CREATE TABLE public.seal_salts (
   company_id uuid NOT NULL,

@@ -202,11 +202,11 @@ export function observeSeal(registry: Registry, sealer: Pool): void {
   });
 }
 
-/** How old the oldest last head of a log is that has no time stamp. */
+/** Since when no head of a log has got a time stamp. */
 export function observeTimeStamps(registry: Registry, sealer: Pool): void {
   lagGauge(registry, {
     name: 'seal_timestamp_lag_seconds',
-    help: 'Age of the oldest head of the seal that has no time stamp and no later head',
+    help: 'Age of the oldest head of the seal that has no time stamp, and none behind it',
     ask: onceAMinute(() => evidenceLagSeconds(sealer, 'time-stamp')),
   });
 }

@@ -5,7 +5,7 @@ import type { HeadsToAnnounce, SealActivities, SealedCall } from './seal-message
  * Tells the webhooks of companies the heads of the seal that were published. The run's memo has the heads, and stays readable
  * for as long as Temporal retains the run: whoever restores or replaces the database cannot take them back.
  */
-export async function announceHeads({ calls, delaysMs, firstDelayMs = 0 }: HeadsToAnnounce): Promise<void> {
+export async function announceHeads({ calls, delaysMs }: HeadsToAnnounce): Promise<void> {
   const { callSealed } = proxyLocalActivities<SealActivities>({
     startToCloseTimeout: '30 seconds',
     // For an unreachable database.
@@ -13,7 +13,7 @@ export async function announceHeads({ calls, delaysMs, firstDelayMs = 0 }: Heads
     retry: { initialInterval: '1 second', maximumInterval: '30 seconds' },
   });
   const announce = async (call: SealedCall) => {
-    for (const delayMs of [firstDelayMs, ...delaysMs]) {
+    for (const delayMs of [0, ...delaysMs]) {
       if (delayMs > 0) await sleep(delayMs);
       if (await callSealed(call)) return;
     }

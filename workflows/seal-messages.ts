@@ -19,8 +19,6 @@ export type HeadsToAnnounce = {
   readonly calls: readonly SealedCall[];
   /** The delay before each further attempt. */
   readonly delaysMs: readonly number[];
-  /** The delay before the first one, in which heads may get their time stamps. Runs of before there were such do not have it. */
-  readonly firstDelayMs?: number;
 };
 
 export type SealActivities = {

@@ -30,14 +30,24 @@ export function headsWithoutEvidence(pool: Pool, kind: EvidenceKind, limit: numb
   });
 }
 
-/** For how long a head has waited for evidence; 0 if none waits, undefined where it is not known. */
+/**
+ * How long it is that no head of a log has got evidence: the age of the oldest one behind the last that has, of whichever log it is
+ * longest. 0 if none waits, undefined where it is not known.
+ */
 export async function evidenceLagSeconds(pool: Pool, kind: EvidenceKind): Promise<number | undefined> {
   try {
     const [row] = await transaction(pool, async (tx) => {
       await becomeSealer(tx);
       return tx.query<{ lag: number }>(
-        `SELECT coalesce(extract(epoch FROM clock_timestamp() - min(h.published_at)), 0)::double precision AS lag
-         ${NEWEST_WITHOUT}`,
+        `SELECT coalesce(extract(epoch FROM clock_timestamp() - min(w.published_at)), 0)::double precision AS lag
+         FROM companies c CROSS JOIN (VALUES ('journal'), ('audit')) AS l (log)
+         JOIN LATERAL (
+           SELECT h.published_at FROM seal_heads h
+           WHERE h.company_id = c.id AND h.log = l.log AND h.position > coalesce((
+             SELECT e.position FROM seal_evidence e WHERE e.company_id = c.id AND e.log = l.log AND e.kind = $1
+             ORDER BY e.position DESC LIMIT 1), 0)
+           ORDER BY h.position LIMIT 1
+         ) AS w ON true`,
         [kind],
       );
     });

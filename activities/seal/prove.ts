@@ -15,6 +15,7 @@ import {
   AUDIT_JOINS,
   ENTRY_CONTENT,
   ENTRY_JOINS,
+  LOST_MEMBERS,
   type ReadEntry,
   toSealedEntries,
 } from './sealed-rows.ts';
@@ -72,7 +73,7 @@ export type Outcome = {
 export async function proveAuditRow(tx: Tx, outcome: Outcome): Promise<Proving | undefined> {
   // The days around it keep the search to its months, and off the replays of years.
   const [found] = await tx.query<Sealed & SealedAuditRow & { has_erased: boolean }>(
-    `SELECT s.number AS sealed_number, s.leaf AS sealed_leaf, coalesce(w.request ? 'erased', false) AS has_erased,
+    `SELECT s.number AS sealed_number, s.leaf AS sealed_leaf, ${LOST_MEMBERS} AS has_erased,
        ${AUDIT_CONTENT} FROM idempotent_write_audit_log a
      LEFT JOIN sealed_audit_rows s ON s.company_id = a.company_id AND s.row_id = a.id AND s.row_timestamp = a.timestamp
      ${AUDIT_JOINS}

@@ -14,6 +14,7 @@ import {
   AUDIT_JOINS,
   ENTRY_CONTENT,
   ENTRY_JOINS,
+  LOST_MEMBERS,
   type ReadEntry,
   toSealedEntries,
 } from './sealed-rows.ts';
@@ -136,7 +137,7 @@ const SEALED_AUDIT_ROWS = `
 SELECT s.number::text AS sealed_number, s.leaf AS sealed_leaf, s.row_id::text AS sealed_row_id,
   EXISTS (
     SELECT FROM archived_audit_months() m WHERE m.month = date_trunc('month', s.row_timestamp AT TIME ZONE 'UTC')::date
-      AND CASE WHEN a.id IS NULL THEN m.restored_until IS NULL OR m.restored_until <= now() ELSE w.request ? 'erased' END
+      AND CASE WHEN a.id IS NULL THEN m.restored_until IS NULL OR m.restored_until <= now() ELSE ${LOST_MEMBERS} END
   ) AS sealed_archived, ${AUDIT_CONTENT}
 FROM sealed_audit_rows s
 LEFT JOIN idempotent_write_audit_log a ON a.timestamp = s.row_timestamp AND a.id = s.row_id ${AUDIT_JOINS}

@@ -36,6 +36,7 @@ export type Sealed = {
   readonly isFull: boolean;
 };
 
+const NO_ID = '00000000-0000-0000-0000-000000000000';
 /** Of the audit log, in one transaction: half a second's work at most. */
 const ROWS_A_PAGE = 2_000;
 const NOTHING = { entries: 0, auditRows: 0, companyIds: [], isFull: false } as const;
@@ -47,10 +48,12 @@ export function sealPage(pool: Pool, rowsAPage = ROWS_A_PAGE): Promise<Sealed> {
     const position = await lockPosition(tx);
     if (typeof position === 'string') return { ...NOTHING, state: position };
     const page = await PHASES[position.phase](tx, position, rowsAPage);
+    const { next } = page;
     const sealed = await sealRows(tx, position.epoch, page.rows);
     await tx.query(
-      `UPDATE seal_position SET phase = $1, swept_company = $2, swept_until = $3::timestamptz, xid = $4::xid8, audit_id = $5`,
-      [page.next.phase, page.next.swept_company, page.next.swept_until, page.next.xid, page.next.audit_id],
+      `UPDATE seal_position SET phase = $1, swept_company = $2, swept_entry = $3, swept_until = $4::timestamptz,
+         xid = $5::xid8, audit_id = $6`,
+      [next.phase, next.swept_company, next.swept_entry, next.swept_until, next.xid, next.audit_id],
     );
     if (page.rows.length > 0) crashPoint('seal: before COMMIT');
     const companyIds = [...new Set(page.rows.map(({ companyId }) => companyId))];
@@ -103,6 +106,8 @@ type Position = {
   readonly epoch: number;
   readonly phase: Phase;
   readonly swept_company: string;
+  /** The last entry of the company that was looked at; of another company it is left over. */
+  readonly swept_entry: EntryKey | null;
   /** As text: of more digits than a Date has. */
   readonly swept_until: string;
   readonly xid: string;
@@ -122,7 +127,8 @@ async function lockPosition(tx: Tx): Promise<Position | 'busy' | 'unverified'> {
   const isSame = last?.verification_epoch === server.verification_epoch && last.database === server.database;
   if (!isSame) await beginEpoch(tx, (last?.epoch ?? 0) + 1, server);
   const [position] = await tx.query<Position>(
-    `SELECT epoch, phase, swept_company, swept_until::text, xid::text, audit_id FROM seal_position FOR UPDATE SKIP LOCKED`,
+    `SELECT epoch, phase, swept_company, swept_entry, swept_until::text, xid::text, audit_id
+     FROM seal_position FOR UPDATE SKIP LOCKED`,
   );
   return position ?? 'busy';
 }
@@ -132,33 +138,18 @@ type Server = { readonly verification_epoch: string; readonly database: string }
 
 /**
  * All that no snapshot has shown yet has a later transaction than the oldest that is open now. The epoch has the statement of the
- * operator who verified the database, and names, for each log, where it goes on and the last published head.
+ * operator who verified the database.
  */
 async function beginEpoch(tx: Tx, epoch: number, { verification_epoch, database }: Server): Promise<void> {
-  // It is asked of each log of each company.
-  await tx.query("SELECT set_config('statement_timeout', '0', true)");
   await tx.query(
     `INSERT INTO seal_epochs (epoch, verification_epoch, database, operator, reason)
      SELECT $1, $2, $3, o.operator, o.reason FROM (SELECT 1) AS one LEFT JOIN operator_verifications o ON o.epoch = $2`,
     [epoch, verification_epoch, database],
   );
   await tx.query(
-    `INSERT INTO seal_epoch_starts (epoch, company_id, log, number, digest, head_position)
-     SELECT $1, c.id, l.log, b.last_number, b.head, h.position
-     FROM companies c CROSS JOIN (VALUES ('journal'), ('audit')) AS l (log)
-     JOIN LATERAL (
-       SELECT last_number, head FROM seal_batches b WHERE b.company_id = c.id AND b.log = l.log
-       ORDER BY b.first_number DESC LIMIT 1
-     ) AS b ON true
-     LEFT JOIN LATERAL (
-       SELECT position FROM seal_heads h WHERE h.company_id = c.id AND h.log = l.log ORDER BY h.position DESC LIMIT 1
-     ) AS h ON true`,
-    [epoch],
-  );
-  await tx.query(
     `INSERT INTO seal_position (epoch, xid) VALUES ($1, pg_snapshot_xmin(pg_current_snapshot()))
      ON CONFLICT (one) DO UPDATE SET epoch = excluded.epoch, xid = excluded.xid, phase = DEFAULT, swept_company = DEFAULT,
-       swept_until = DEFAULT, audit_id = DEFAULT`,
+       swept_entry = DEFAULT, swept_until = DEFAULT, audit_id = DEFAULT`,
     [epoch],
   );
 }
@@ -175,23 +166,75 @@ const PHASES: Readonly<Record<Phase, (tx: Tx, position: Position, limit: number)
   follow,
 };
 
-/** What is not sealed of one company, oldest first; then the next company. */
+/** In the order in which a company's entries are swept. `at` as text: of more digits than a Date has. */
+type EntryKey = { readonly company: string; readonly day: string; readonly at: string; readonly id: string };
+
+/** Looked through in one page, when nothing is found. */
+const COMPANIES_A_PAGE = 200;
+
+/** What is not sealed of one company, by day, oldest first; then the next company. */
 async function sweepEntries(tx: Tx, position: Position, limit: number): Promise<Page> {
-  const entries = await tx.query<ReadEntry>(
-    `SELECT ${ENTRY_CONTENT} FROM (
-       SELECT e.* FROM journal_entries e WHERE e.company_id = $1
-         AND NOT EXISTS (SELECT FROM sealed_entries s WHERE s.company_id = e.company_id AND s.entry_id = e.id)
-       ORDER BY e.created_at, e.id LIMIT $2
-     ) AS e ${ENTRY_JOINS} ORDER BY e.created_at, e.id`,
-    [position.swept_company, limit],
+  let next = position;
+  for (let companies = 0; companies < COMPANIES_A_PAGE; companies += 1) {
+    const found = await entriesAfter(tx, next, limit);
+    const last = found.at(-1);
+    if (last !== undefined) {
+      const rows = await readEntries(tx, next.swept_company, found);
+      const { day, at, id } = last;
+      return { rows, next: { ...next, swept_entry: { company: next.swept_company, day, at, id } }, isFull: true };
+    }
+    const [company] = await tx.query<{ id: string }>('SELECT id FROM companies WHERE id > $1 ORDER BY id LIMIT 1', [
+      next.swept_company,
+    ]);
+    if (company === undefined) return { rows: [], next: { ...next, phase: 'sweep audit rows' }, isFull: true };
+    await nameStarts(tx, position.epoch, company.id);
+    next = { ...next, swept_company: company.id };
+  }
+  return { rows: [], next, isFull: true };
+}
+
+type FoundEntry = Omit<EntryKey, 'company'> & { readonly is_sealed: boolean };
+
+/** A page of one company's entries, sealed or not: that many are looked at, however many are sealed already. */
+function entriesAfter(tx: Tx, { swept_company, swept_entry }: Position, limit: number): Promise<FoundEntry[]> {
+  const after = swept_entry?.company === swept_company ? swept_entry : undefined;
+  return tx.query<FoundEntry>(
+    `SELECT e.entry_date::text AS day, e.created_at::text AS at, e.id,
+       EXISTS (SELECT FROM sealed_entries s WHERE s.company_id = e.company_id AND s.entry_id = e.id) AS is_sealed
+     FROM journal_entries e
+     WHERE e.company_id = $1 AND (e.entry_date, e.created_at, e.id) > ($2::date, $3::timestamptz, $4::uuid)
+     ORDER BY e.entry_date, e.created_at, e.id LIMIT $5`,
+    [swept_company, after?.day ?? '-infinity', after?.at ?? '-infinity', after?.id ?? NO_ID, limit],
   );
-  const rows = await toRows(tx, entries);
-  if (entries.length === limit) return { rows, next: position, isFull: true };
-  const [company] = await tx.query<{ id: string }>('SELECT id FROM companies WHERE id > $1 ORDER BY id LIMIT 1', [
-    position.swept_company,
-  ]);
-  const next = company === undefined ? { phase: 'sweep audit rows' as const } : { swept_company: company.id };
-  return { rows, next: { ...position, ...next }, isFull: true };
+}
+
+async function readEntries(tx: Tx, companyId: string, found: readonly FoundEntry[]): Promise<Row[]> {
+  const ids = found.filter(({ is_sealed }) => !is_sealed).map(({ id }) => id);
+  if (ids.length === 0) return [];
+  const entries = await tx.query<ReadEntry>(
+    `SELECT ${ENTRY_CONTENT} FROM unnest($2::uuid[]) WITH ORDINALITY AS k (id, place)
+     JOIN journal_entries e ON e.company_id = $1 AND e.id = k.id ${ENTRY_JOINS} ORDER BY k.place`,
+    [companyId, ids],
+  );
+  return toRows(tx, entries);
+}
+
+/** Of a company's logs, before anything of them is sealed in the epoch: where it goes on, and the last published head. */
+async function nameStarts(tx: Tx, epoch: number, companyId: string): Promise<void> {
+  await tx.query(
+    `INSERT INTO seal_epoch_starts (epoch, company_id, log, number, digest, head_position)
+     SELECT $1, $2, l.log, b.last_number, b.head, h.position
+     FROM (VALUES ('journal'), ('audit')) AS l (log)
+     JOIN LATERAL (
+       SELECT last_number, head FROM seal_batches b WHERE b.company_id = $2 AND b.log = l.log
+       ORDER BY b.first_number DESC LIMIT 1
+     ) AS b ON true
+     LEFT JOIN LATERAL (
+       SELECT position FROM seal_heads h WHERE h.company_id = $2 AND h.log = l.log ORDER BY h.position DESC LIMIT 1
+     ) AS h ON true
+     ON CONFLICT DO NOTHING`,
+    [epoch, companyId],
+  );
 }
 
 async function sweepAuditRows(tx: Tx, position: Position, limit: number): Promise<Page> {

@@ -29,6 +29,12 @@ export const ENTRY_CONTENT = `e.company_id AS "companyId", e.id AS "entryId", e.
 export const ENTRY_JOINS = `
   LEFT JOIN idempotent_writes w ON w.company_id = e.company_id AND w.write_id = e.write_id`;
 
+/**
+ * Whether the write `w` has lost members with a person, of its request or of its answer: an audit row that was in the archive
+ * meanwhile has its content no more. A write whose answer has the word by itself is taken for one: of its row the file is compared.
+ */
+export const LOST_MEMBERS = `coalesce(w.request ? 'erased' OR position('erased'::bytea IN w.response_body) > 0, false)`;
+
 /** An entry as it was read; `lines` is null where all have been deleted. */
 export type ReadEntry = Omit<SealedEntry, 'lines'> & { readonly lines: readonly ReadLine[] | null };
 type ReadLine = readonly [

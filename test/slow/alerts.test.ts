@@ -76,7 +76,9 @@ describe('a running system', () => {
   let workerMetrics: string;
   let prometheus: Prometheus;
   beforeAll(async () => {
-    system = await startSystem({ environment: { WEBHOOK_ALLOW_PRIVATE: '1' } });
+    // An authority that cannot be reached: its metrics are there.
+    const SEAL_TIMESTAMP_URL = 'http://127.0.0.1:1/';
+    system = await startSystem({ environment: { WEBHOOK_ALLOW_PRIVATE: '1', SEAL_TIMESTAMP_URL } });
     const port = await freeLoopbackPort();
     workerMetrics = `127.0.0.1:${port}`;
     const environment = {

@@ -79,7 +79,10 @@ describe.each([
   ['once they were', async () => void (await owner.query('ANALYZE'))],
 ])('%s, the sealer looks its pages up by indexes', (_when, prepare) => {
   test.each([
-    ['sweeps', "UPDATE seal_position SET phase = 'sweep entries', swept_company = DEFAULT, swept_until = DEFAULT"],
+    [
+      'sweeps',
+      "UPDATE seal_position SET phase = 'sweep entries', swept_company = DEFAULT, swept_entry = NULL, swept_until = DEFAULT",
+    ],
     ['follows', "UPDATE seal_position SET phase = 'follow'"],
   ])('when it %s, and for its lag', async (_what, statement) => {
     await write();

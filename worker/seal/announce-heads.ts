@@ -32,10 +32,10 @@ export async function announceHeads(options: {
   readonly folder: string | undefined;
   readonly logger: Logger;
   readonly delaysMs?: readonly number[];
-  /** Before the first call of a webhook. */
-  readonly firstDelayMs?: number;
+  /** Before the first call of a webhook: until then heads may get their time stamps. The run and its memo are there at once. */
+  readonly startDelayMs?: number;
 }): Promise<number> {
-  const { pool, client, logger, firstDelayMs = 0 } = options;
+  const { pool, client, logger, startDelayMs } = options;
   const heads = await headsToAnnounce(pool);
   if (heads.length === 0) return 0;
   for (const head of heads) logger.info(toPublished(head), 'A head of the seal is published');
@@ -46,9 +46,10 @@ export async function announceHeads(options: {
       client.workflow.start(ANNOUNCE_HEADS_WORKFLOW_TYPE, {
         workflowId: `seal-heads:${hash('sha256', heads.map(({ head }) => head).join('\n'), 'hex').slice(0, 32)}`,
         taskQueue: eventTaskQueue(options.taskQueue),
-        args: [{ calls, delaysMs: options.delaysMs ?? DELAYS_MS, firstDelayMs } satisfies HeadsToAnnounce],
+        args: [{ calls, delaysMs: options.delaysMs ?? DELAYS_MS } satisfies HeadsToAnnounce],
         memo: { heads: heads.map(toPublished) },
         workflowIdReusePolicy: 'REJECT_DUPLICATE',
+        ...(startDelayMs === undefined ? {} : { startDelay: startDelayMs }),
         staticSummary: `${heads.length} heads of the seal, of ${calls.length} companies`,
       }),
     );

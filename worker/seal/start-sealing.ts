@@ -103,8 +103,8 @@ async function keepSealing(options: {
     if (isForAll) publishedAllAtMs = performance.now();
     if (published === 0 && !isForAll) return;
     const folder = config.SEAL_HEADS_DIR;
-    const firstDelayMs = stamping === undefined ? 0 : STAMPED_WITHIN_MS;
-    await announceHeads({ pool, client, taskQueue: config.TEMPORAL_TASK_QUEUE, folder, logger, firstDelayMs });
+    const waiting = stamping === undefined ? {} : { startDelayMs: STAMPED_WITHIN_MS };
+    await announceHeads({ pool, client, taskQueue: config.TEMPORAL_TASK_QUEUE, folder, logger, ...waiting });
     await stamping?.stampNew();
   }
 
