@@ -43,6 +43,7 @@ const VALUES: Readonly<Record<string, ReadonlySet<string>>> = {
   ]),
   outcome: new Set(['delivered', 'given_up', ...ROW_ENDS]),
   log: new Set(['journal', 'audit']),
+  kind: new Set(['unreachable', 'refused', 'invalid']),
   scope: new Set(['recent', 'all']),
   what: new Set(['workflow', 'webhooks']),
 };

@@ -6,7 +6,7 @@ import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
 import { ownerUrlOf } from '../support/commands.ts';
 import { paymentBody } from '../support/effects.ts';
 import { sqlOfPage } from '../support/page-sql.ts';
-import { sealAllOf } from '../support/seals.ts';
+import { publishNow, sealAllOf, sealKey } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const BLOCKS = sqlOfPage('docs/runbooks.md');
@@ -47,6 +47,7 @@ describe('the runbooks', () => {
     await setPolicies(company, [{ operation: 'createAccount', approverRoles: ['admin'] }]);
     await company.api.post('/api/ledger/accounts', { code: '6100', name: 'Rent', type: 'expense' });
     await sealAllOf(system);
+    await publishNow(system, [company.id], sealKey('runbooks'));
     // Somebody has a transaction open, which is what is looked for when writes are slow.
     person = await system.owner.connect();
     await person.query('BEGIN; SELECT FROM companies');
