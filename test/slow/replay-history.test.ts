@@ -30,7 +30,7 @@ const WAYS: Readonly<Record<string, readonly string[]>> = {
   ],
   writeGroup: ['chunk', 'success', 'ungrouped', 'ungrouped-has-run'],
   webhooks: ['delivered', 'retried'],
-  announceHeads: ['delivered', 'retried', 'waited'],
+  announceHeads: ['delivered', 'retried'],
   stampHeads: ['given-up', 'stamped'],
   sendInvoiceReminders: ['existing-write', 'none-due', 'recorded'],
   auditMaintenance: ['archived', 'none-due', 'not-archived'],
