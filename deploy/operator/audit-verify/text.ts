@@ -45,7 +45,7 @@ export function findingText({ kind, companyId, key, writeId, table, rowId, detai
 export function endText(findings: number, couldNotAsk: readonly NotAsked[]): string {
   return [
     '',
-    findings === 0 ? 'Nothing was found.' : `${shown(findings)} findings.`,
+    findings === 0 ? 'Nothing was found.' : `${shown(findings)} ${findings === 1 ? 'finding' : 'findings'}.`,
     ...(couldNotAsk.length === 0
       ? []
       : ['', 'Could not be asked:', ...couldNotAsk.map(({ what, why }) => `  ${what}: ${why}`)]),
