@@ -105,7 +105,7 @@ test('a group that is the chunk of a batch, which an item leaves', async () => {
   expect(await runGroup('chunk', [item('of-a-chunk'), unknownHere], [trust, { setSize: 100 }])).toBe('COMPLETED');
 });
 
-test('heads that are announced, received at once, after a failure, and after a wait for their time stamps', async () => {
+test('heads that are announced, received at once, and after a failure', async () => {
   const receiver = await startReceiver();
   const relay = await startRelay(system);
   try {
