@@ -136,7 +136,9 @@ async function compareUnknown(
   const ofLostRows = heads.filter((_, i) => rows[i]?.epoch != null);
   const others = heads.filter((_, i) => rows[i]?.epoch == null);
   return {
-    findings: others.filter(({ published }) => isFirst(published)).map(({ published, head }) => forged(published, head)),
+    findings: others
+      .filter(({ published }) => isFirst(published))
+      .map(({ published, head }) => forged(published, head)),
     notAsked: ofLostRows.length === 0 ? [] : [UNKNOWN_KEY],
   };
 }

@@ -197,8 +197,12 @@ describe('where rows are sealed', () => {
          GRANT USAGE ON SCHEMA audit_partitions TO sees_one; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO sees_one;
          ALTER POLICY owner ON sealed_audit_rows TO sees_one; SET LOCAL ROLE sees_one`,
       );
-      const check = client.query(`SELECT check_sealed_month('2025-11-01', 'audit_partitions.y2025m11'::regclass, NULL)`);
-      await expect(check).rejects.toThrow(new RegExp(`row \\d+, company ${other.id}, number 1 of its audit log, is sealed`));
+      const check = client.query(
+        `SELECT check_sealed_month('2025-11-01', 'audit_partitions.y2025m11'::regclass, NULL)`,
+      );
+      await expect(check).rejects.toThrow(
+        new RegExp(`row \\d+, company ${other.id}, number 1 of its audit log, is sealed`),
+      );
     });
   });
 
