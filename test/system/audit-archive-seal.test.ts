@@ -193,7 +193,7 @@ describe('where rows are sealed', () => {
     await inRolledBackTransaction(system.owner, async (client) => {
       await client.query('DELETE FROM idempotent_write_audit_log WHERE company_id = $1', [other.id]);
       await client.query(
-        `CREATE ROLE sees_one NOLOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public, audit_partitions TO sees_one;
+        `CREATE ROLE sees_one NOLOGIN; GRANT sees_one TO CURRENT_USER; GRANT ALL ON ALL TABLES IN SCHEMA public, audit_partitions TO sees_one;
          GRANT USAGE ON SCHEMA audit_partitions TO sees_one; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO sees_one;
          ALTER POLICY owner ON sealed_audit_rows TO sees_one; SET LOCAL ROLE sees_one`,
       );

@@ -17,7 +17,7 @@ test('epochs get where they went on, and heads since when they wait for a stamp,
   const head = (log: string, position: number, minute: number) =>
     client.query(
       `INSERT INTO seal_heads (company_id, log, position, epoch, first_number, number, head, key_id, signature, published_at)
-       VALUES ($1, $2, $3, 1, $3, $3, '{}', 'key', sha256('a') || sha256('b'), timestamptz '2026-03-01 12:00Z' + $4 * interval '1 minute')`,
+       VALUES ($1, $2, $3::integer, 1, $3::integer, $3::integer, '{}', 'key', sha256('a') || sha256('b'), timestamptz '2026-03-01 12:00Z' + $4 * interval '1 minute')`,
       [company, log, position, minute],
     );
   const stamp = (log: string, position: number) =>
