@@ -1970,6 +1970,7 @@ CREATE TABLE public.seal_evidence (
   CONSTRAINT seal_evidence_log_check CHECK ((log = ANY (ARRAY['journal'::text, 'audit'::text]))),
   CONSTRAINT seal_evidence_company_id_log_position_fkey FOREIGN KEY (company_id, log, "position") REFERENCES public.seal_heads(company_id, log, "position")
 );
+CREATE TRIGGER end_unstamped AFTER INSERT ON public.seal_evidence FOR EACH ROW WHEN ((new.kind = 'time-stamp'::text)) EXECUTE FUNCTION public.end_unstamped();
 CREATE TRIGGER keep_all_evidence BEFORE TRUNCATE ON public.seal_evidence FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('it is what others have said');
 CREATE TRIGGER keep_evidence BEFORE DELETE OR UPDATE ON public.seal_evidence FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it is what somebody else has said');
 ALTER TABLE public.seal_evidence ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -1994,6 +1995,7 @@ CREATE TABLE public.seal_heads (
   signature bytea NOT NULL,
   published_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
   announced_at timestamp with time zone,
+  unstamped_since timestamp with time zone,
   CONSTRAINT seal_heads_pkey PRIMARY KEY (company_id, log, "position"),
   CONSTRAINT seal_heads_check CHECK ((number >= first_number)),
   CONSTRAINT seal_heads_first_number_check CHECK ((first_number >= 1)),
@@ -2006,7 +2008,11 @@ CREATE TABLE public.seal_heads (
   CONSTRAINT seal_heads_epoch_fkey FOREIGN KEY (epoch) REFERENCES public.seal_epochs(epoch),
   CONSTRAINT seal_heads_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.seal_keys(key_id)
 );
+CREATE INDEX seal_heads_by_number ON public.seal_heads USING btree (company_id, log, number);
 CREATE INDEX seal_heads_not_announced ON public.seal_heads USING btree (published_at) WHERE (announced_at IS NULL);
+CREATE INDEX seal_heads_unstamped ON public.seal_heads USING btree (published_at, company_id, log) WHERE (unstamped_since IS NOT NULL);
+CREATE INDEX seal_heads_unstamped_since ON public.seal_heads USING btree (unstamped_since) WHERE (unstamped_since IS NOT NULL);
+CREATE TRIGGER begin_unstamped BEFORE INSERT ON public.seal_heads FOR EACH ROW EXECUTE FUNCTION public.begin_unstamped();
 CREATE TRIGGER keep_all_heads BEFORE TRUNCATE ON public.seal_heads FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('they are published');
 CREATE TRIGGER keep_heads BEFORE DELETE OR UPDATE OF company_id, log, "position", epoch, first_number, number, head, key_id, signature, published_at ON public.seal_heads FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it is published');
 ALTER TABLE public.seal_heads ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -2017,6 +2023,7 @@ GRANT INSERT, SELECT ON public.seal_heads TO accubooks_sealer;
 GRANT SELECT ON public.seal_heads TO accubooks_app;
 GRANT SELECT ON public.seal_heads TO accubooks_auditor;
 GRANT UPDATE ON public.seal_heads(announced_at) TO accubooks_sealer;
+GRANT UPDATE ON public.seal_heads(unstamped_since) TO accubooks_sealer;
 
 CREATE TABLE public.seal_keys (
   key_id text NOT NULL,
@@ -2051,6 +2058,7 @@ CREATE TABLE public.seal_position (
 CREATE TRIGGER keep_position BEFORE DELETE ON public.seal_position FOR EACH ROW EXECUTE FUNCTION public.refuse_change('the sealer goes on from it');
 GRANT INSERT, SELECT ON public.seal_position TO accubooks_sealer;
 GRANT SELECT ON public.seal_position TO accubooks_auditor;
+GRANT SELECT ON public.seal_position TO accubooks_maintenance;
 GRANT UPDATE ON public.seal_position(epoch) TO accubooks_sealer;
 GRANT UPDATE ON public.seal_position(phase) TO accubooks_sealer;
 GRANT UPDATE ON public.seal_position(swept_company) TO accubooks_sealer;
@@ -2093,11 +2101,13 @@ CREATE TABLE public.sealed_audit_rows (
   CONSTRAINT sealed_audit_rows_company_id_row_id_row_timestamp_key UNIQUE (company_id, row_id, row_timestamp),
   CONSTRAINT sealed_audit_rows_leaf_check CHECK ((length(leaf) = 32))
 );
+CREATE INDEX sealed_audit_rows_by_time ON public.sealed_audit_rows USING btree (company_id, row_timestamp);
 CREATE TRIGGER keep_all_rows BEFORE TRUNCATE ON public.sealed_audit_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what is sealed stays');
 CREATE TRIGGER keep_rows BEFORE DELETE OR UPDATE ON public.sealed_audit_rows FOR EACH ROW EXECUTE FUNCTION public.refuse_change('what is sealed stays');
 ALTER TABLE public.sealed_audit_rows ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.sealed_audit_rows FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.sealed_audit_rows FOR SELECT TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY owner ON public.sealed_audit_rows FOR SELECT TO accubooks_owner USING (true);
 CREATE POLICY sealer ON public.sealed_audit_rows FOR ALL TO accubooks_sealer USING (true);
 GRANT INSERT, SELECT ON public.sealed_audit_rows TO accubooks_sealer;
 GRANT SELECT ON public.sealed_audit_rows TO accubooks_app;
@@ -2586,11 +2596,12 @@ $function$
 
 CREATE OR REPLACE FUNCTION public.audit_content(a public.idempotent_write_audit_log, p_salted jsonb)
  RETURNS text
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-  SELECT '{"answer":' || coalesce(to_json(p_salted ->> 'answer')::text, 'null')
+BEGIN
+  RETURN '{"answer":' || coalesce(to_json(p_salted ->> 'answer')::text, 'null')
     || ',"companyId":' || to_json(a.company_id)
     || ',"errorCode":' || coalesce(to_json(a.error_code)::text, 'null')
     || ',"errorMessage":' || CASE WHEN a.error_message IS NULL THEN 'null' ELSE to_json(coalesce(p_salted ->> 'errorMessage', ''))::text END
@@ -2609,7 +2620,8 @@ AS $function$
     || ',"type":' || to_json(a.operation_type)
     || ',"userId":' || to_json(a.user_id)
     || ',"version":1,"workflowsTriggered":' || a.workflows_triggered
-    || ',"writeId":' || coalesce(to_json(a.deterministic_id)::text, 'null') || '}'
+    || ',"writeId":' || coalesce(to_json(a.deterministic_id)::text, 'null') || '}';
+END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.audit_content(public.idempotent_write_audit_log,jsonb) TO PUBLIC;
@@ -2979,6 +2991,24 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.begin_settings_version() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.begin_unstamped()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  before seal_heads;
+BEGIN
+  PERFORM FROM seal_heads h WHERE h.company_id = NEW.company_id AND h.log = NEW.log AND h.position = 1 FOR NO KEY UPDATE;
+  SELECT * INTO before FROM seal_heads h WHERE h.company_id = NEW.company_id AND h.log = NEW.log ORDER BY h.position DESC LIMIT 1;
+  NEW.unstamped_since := coalesce(before.unstamped_since, NEW.published_at);
+  UPDATE seal_heads h SET unstamped_since = NULL
+  WHERE h.company_id = NEW.company_id AND h.log = NEW.log AND h.position = before.position AND h.unstamped_since IS NOT NULL;
+  RETURN NEW;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.begin_unstamped() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.begins_period(p_frequency text, p_day date)
  RETURNS boolean
  LANGUAGE sql
@@ -3092,15 +3122,23 @@ DECLARE
   found record;
   sealed_here bigint;
   missing record;
+  counted uuid[] := '{}';
+  counts bigint[] := '{}';
 BEGIN
-  sealed := '{}';
   waiting := 0;
   behind := 0;
   SELECT * INTO sealer FROM seal_position;
   EXECUTE format('SELECT array_agg(DISTINCT company_id) FROM %s', p_table) INTO companies;
+  WITH RECURSIVE one (id) AS (
+    (SELECT s.company_id FROM sealed_audit_rows s ORDER BY s.company_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT s.company_id FROM sealed_audit_rows s WHERE s.company_id > one.id ORDER BY s.company_id LIMIT 1)
+    FROM one WHERE one.id IS NOT NULL
+  )
   SELECT array_agg(DISTINCT c ORDER BY c) INTO companies FROM (
     SELECT unnest(companies) UNION SELECT key::uuid FROM jsonb_object_keys(coalesce(p_known, '{}')) AS key
-    UNION SELECT o.id FROM companies o WHERE NOT row_security_active('companies')) AS all_of_them (c);
+    UNION SELECT one.id FROM one WHERE EXISTS (SELECT FROM sealed_audit_rows s
+      WHERE s.company_id = one.id AND s.row_timestamp >= p_month::timestamptz AND s.row_timestamp < month_end)) AS all_of_them (c);
   FOREACH company IN ARRAY coalesce(companies, '{}') LOOP
     PERFORM set_config('app.company_id', company::text, true);
     sealed_here := 0;
@@ -3132,10 +3170,12 @@ BEGIN
         USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     IF sealed_here > 0 THEN
-      sealed := sealed || jsonb_build_object(company::text, sealed_here);
+      counted := array_append(counted, company);
+      counts := array_append(counts, sealed_here);
     END IF;
   END LOOP;
   PERFORM set_config('app.company_id', '', true);
+  SELECT coalesce(jsonb_object_agg(c.id, c.sealed_rows), '{}') INTO sealed FROM unnest(counted, counts) AS c (id, sealed_rows);
 END
 $function$
 ;
@@ -3900,6 +3940,25 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.empty_audit_fallback(integer) TO accubooks_maintenance;
+
+CREATE OR REPLACE FUNCTION public.end_unstamped()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  PERFORM FROM seal_heads h WHERE h.company_id = NEW.company_id AND h.log = NEW.log AND h.position = 1 FOR NO KEY UPDATE;
+  UPDATE seal_heads h SET unstamped_since = (
+    SELECT n.published_at FROM seal_heads n
+    WHERE n.company_id = NEW.company_id AND n.log = NEW.log AND n.position > (
+      SELECT max(e.position) FROM seal_evidence e
+      WHERE e.company_id = NEW.company_id AND e.log = NEW.log AND e.kind = NEW.kind)
+    ORDER BY n.position LIMIT 1)
+  WHERE h.company_id = NEW.company_id AND h.log = NEW.log AND h.unstamped_since IS NOT NULL;
+  RETURN NULL;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.end_unstamped() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.ensure_audit_partitions(p_months_ahead integer)
  RETURNS integer
@@ -7763,27 +7822,33 @@ GRANT EXECUTE ON FUNCTION public.row_id(uuid,text,bigint) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.salted_digest(p_salt bytea, p_name text, p_value jsonb)
  RETURNS text
- LANGUAGE sql
+ LANGUAGE plpgsql
  IMMUTABLE
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-  SELECT CASE WHEN p_value <> 'null' THEN
-    encode(sha256(p_salt || convert_to('[' || to_json(p_name) || ',' || canonical_json(p_value) || ']', 'UTF8')), 'hex') END
+BEGIN
+  IF p_value <> 'null' THEN
+    RETURN encode(sha256(p_salt || convert_to('[' || to_json(p_name) || ',' || canonical_json(p_value) || ']', 'UTF8')), 'hex');
+  END IF;
+  RETURN NULL;
+END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.salted_digest(bytea,text,jsonb) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.seal_of_audit_row(a public.idempotent_write_audit_log, OUT number bigint, OUT leaf bytea, OUT salted jsonb)
  RETURNS record
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
  SET search_path TO 'public', 'pg_temp'
 AS $function$
+BEGIN
   SELECT s.number, s.leaf, coalesce(k.erased, jsonb_strip_nulls(jsonb_build_object(
     'answer', salted_digest(k.salt, 'answer', to_jsonb(encode(sha256(w.response_body), 'hex'))),
     'errorMessage', salted_digest(k.salt, 'errorMessage', to_jsonb(a.error_message)),
     'metadata', salted_digest(k.salt, 'metadata', nullif(a.metadata, '{}')),
     'request', salted_digest(k.salt, 'request', to_jsonb(w.fingerprint)))))
+  INTO number, leaf, salted
   FROM sealed_audit_rows s
   LEFT JOIN LATERAL (
     SELECT substring(b.salts FROM (16 * (s.number - b.first_number))::int + 1 FOR 16) AS salt, b.erased -> s.number::text AS erased
@@ -7791,7 +7856,8 @@ AS $function$
     ORDER BY b.first_number DESC LIMIT 1
   ) AS k ON true
   LEFT JOIN idempotent_writes w ON a.status = 'new' AND w.company_id = a.company_id AND w.write_id = a.deterministic_id
-  WHERE s.company_id = a.company_id AND s.row_id = a.id AND s.row_timestamp = a."timestamp"
+  WHERE s.company_id = a.company_id AND s.row_id = a.id AND s.row_timestamp = a."timestamp";
+END
 $function$
 ;
 

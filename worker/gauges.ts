@@ -211,13 +211,26 @@ export function observeTimeStamps(registry: Registry, sealer: Pool): void {
   });
 }
 
-/** For a question about every company, of which a minute more or less says nothing. */
-function onceAMinute<T>(ask: () => Promise<T>): () => Promise<T> {
-  let last: { readonly atMs: number; readonly answer: Promise<T> } | undefined;
-  return () => {
-    if (last === undefined || performance.now() - last.atMs >= MINUTE_MS)
-      last = { atMs: performance.now(), answer: ask() };
-    return last.answer;
+/**
+ * For a question of which a minute more or less says nothing. An answer is told for its minute, and for another one while the next
+ * has not come: an alert that waits for some minutes begins anew where a value is missing. No answer is asked for again at once.
+ */
+export function onceAMinute<T>(ask: () => Promise<T | undefined>, now = () => performance.now()) {
+  let last: { readonly atMs: number; readonly answer: T } | undefined;
+  let asking: Promise<T | undefined> | undefined;
+  async function askAgain(): Promise<T | undefined> {
+    const answer = await ask();
+    if (answer !== undefined) last = { atMs: now(), answer };
+    return answer;
+  }
+  return async (): Promise<T | undefined> => {
+    const ageMs = last === undefined ? Number.POSITIVE_INFINITY : now() - last.atMs;
+    if (ageMs >= MINUTE_MS) {
+      asking ??= askAgain().finally(() => {
+        asking = undefined;
+      });
+    }
+    return ageMs < 2 * MINUTE_MS ? last?.answer : asking;
   };
 }
 

@@ -21,6 +21,7 @@ export type ArchivedMonth = ArchiveContent & { readonly month: string; readonly 
 
 /** About 5 MB of text. */
 const ROWS_A_PAGE = 5_000;
+const NEIGHBOURS_A_PAGE = 10_000;
 
 /**
  * Moves a month out of the audit log into a file, with the seal of its rows in another. The database detaches the month under a lock,
@@ -78,7 +79,12 @@ async function writeMonth(
   let sealed = 0;
   const pages = async function* () {
     if (parts.length > 0) open.seals = openLines(folder, sealFile(month));
-    for (const part of parts) await open.seals?.write((await readNeighbours(pool, month, part)).map(toLine));
+    for (const part of parts) {
+      for await (const neighbours of neighboursOf(pool, month, part)) {
+        onPage();
+        await open.seals?.write(neighbours.map(toLine));
+      }
+    }
     for await (const rows of pagesOf(pool, month, onPage)) {
       sealed += rows.filter(({ seal }) => seal !== null).length;
       await open.seals?.write(rows.map(({ id, seal }) => toLine({ id: String(id), ...seal })));
@@ -131,31 +137,45 @@ type Line = {
   readonly seal: Omit<RowSeal, 'id'> | null;
 };
 
+/** A sweep may seal a row of the month at any moment, which is then in no part. */
 async function readParts(pool: Pool, month: string): Promise<readonly ArchivedPart[]> {
   type Row = { company_id: string; first: bigint; last: bigint; before: HeadAt; after: HeadAt };
-  const parts = await asMaintenance(pool, (tx) =>
-    tx.query<Row>('SELECT * FROM audit_month_parts($1)', [firstOf(month)]),
-  );
+  const parts = await asMaintenance(pool, async (tx) => {
+    const sweeping = await tx.query("SELECT FROM seal_position WHERE phase <> 'follow'");
+    if (sweeping.length > 0) {
+      throw new Error(
+        `audit month ${month} stays while the sealer looks through all rows. Try again in some minutes; a worker with ` +
+          'SEALER_DATABASE_URL has to run (docs/runbooks.md#alert-sealbehind)',
+      );
+    }
+    return tx.query<Row>('SELECT * FROM audit_month_parts($1)', [firstOf(month)]);
+  });
   return parts.map(({ company_id: companyId, first, last, before, after }) => ({
     ...{ companyId, first: Number(first), last: Number(last), before, after },
   }));
 }
 
-/** As many as were sealed in the hours at both ends of a month. */
-async function readNeighbours(
+/**
+ * Of other months, and under the heads that cover rows of this one: as a rule as many as an hour has rows, at both ends; after a
+ * sweep up to as many as a head covers, for each of them.
+ */
+async function* neighboursOf(
   pool: Pool,
   month: string,
   { companyId, first, last }: ArchivedPart,
-): Promise<readonly NeighbourSeal[]> {
-  const leaves = await asMaintenance(pool, (tx) =>
-    tx.query<{ number: bigint; leaf: string }>('SELECT * FROM audit_month_neighbours($1, $2, $3, $4)', [
-      firstOf(month),
-      companyId,
-      first,
-      last,
-    ]),
-  );
-  return leaves.map(({ number, leaf }) => ({ company: companyId, number: Number(number), leaf }));
+): AsyncGenerator<readonly NeighbourSeal[]> {
+  for (let from = first; from <= last; from += NEIGHBOURS_A_PAGE) {
+    const to = Math.min(last, from + NEIGHBOURS_A_PAGE - 1);
+    const leaves = await asMaintenance(pool, (tx) =>
+      tx.query<{ number: bigint; leaf: string }>('SELECT * FROM audit_month_neighbours($1, $2, $3, $4)', [
+        firstOf(month),
+        companyId,
+        from,
+        to,
+      ]),
+    );
+    yield leaves.map(({ number, leaf }) => ({ company: companyId, number: Number(number), leaf }));
+  }
 }
 
 async function readKeys(pool: Pool): Promise<ArchiveSeal['keys']> {

@@ -1,7 +1,5 @@
 import { type KeyObject, verify } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { publicKeyOf } from '../seal/signing-key.ts';
 
@@ -69,36 +67,4 @@ export function knownKeys(set: unknown): KnownKeys {
 
 export async function readKeys(path: string): Promise<KnownKeys> {
   return knownKeys(JSON.parse(await readFile(path, 'utf8')));
-}
-
-/** Of a file with one JSON object a line; what has no head of an audit log is left out. */
-export async function readOutsideHeads(path: string): Promise<OutsideHeads> {
-  const heads = new Map<string, PublishedHead[]>();
-  for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })) {
-    for (const published of headsIn(jsonOf(line))) {
-      const said = head.safeParse(jsonOf(published.head));
-      if (!said.success || said.data.log !== 'audit') continue;
-      const place = placeOf(said.data.companyId, said.data.number);
-      heads.set(place, [...(heads.get(place) ?? []), published]);
-    }
-  }
-  return heads;
-}
-
-/** At the top of a value, or within. */
-function headsIn(value: unknown): PublishedHead[] {
-  if (typeof value !== 'object' || value === null) return [];
-  const { head: text, keyId, signature } = value as Partial<Record<string, unknown>>;
-  if (typeof text === 'string' && typeof keyId === 'string' && typeof signature === 'string') {
-    return [{ head: text, keyId, signature }];
-  }
-  return Object.values(value).flatMap(headsIn);
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

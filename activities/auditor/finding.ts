@@ -11,6 +11,8 @@ export type Finding = {
   readonly rowId: string | null;
   /** One sentence, or the row that a control has returned, as JSON. Without names of persons, and without salaries. */
   readonly detail: string;
+  /** Of a published head that was kept outside: the SHA-256 of its text. It may have been kept in several places. */
+  readonly head?: string;
   /** The section that says what an operator does next. */
   readonly runbook: string;
 };
@@ -71,6 +73,7 @@ export const ALL_KINDS: readonly string[] = [...Object.keys(FINDING_KINDS), ...C
 type Known = { readonly kind: string; readonly detail: string } & Partial<Finding>;
 
 export function findingOf(known: Known): Finding {
-  const { kind, companyId = null, key = null, writeId = null, table = null, rowId = null, detail } = known;
-  return { kind, companyId, key, writeId, table, rowId, detail, runbook: runbookOf(kind) };
+  const { kind, companyId = null, key = null, writeId = null, table = null, rowId = null, detail, head } = known;
+  const ofHead = head === undefined ? {} : { head };
+  return { kind, companyId, key, writeId, table, rowId, detail, ...ofHead, runbook: runbookOf(kind) };
 }

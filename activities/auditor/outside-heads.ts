@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { SignedHead } from '../../workflows/seal-messages.ts';
 import { isUuid } from '../identity.ts';
 import { type Head, instantOf, isSigned, readHead, type SealKeys } from '../seal/published-head.ts';
@@ -16,22 +17,23 @@ export type OutsideOptions = {
   readonly keys?: SealKeys | undefined;
   /** Heads of other companies than that of the audit are left out. Otherwise a head of an unknown company is a finding. */
   readonly ofOneCompany?: boolean;
-  /** Heads that were told of already: one may have been kept in several places. */
-  readonly told?: Set<string>;
 };
 
 /**
  * Compares heads that were kept outside the database with it: each has to be signed, and the chain at its number to be what it says.
- * One that names rows which are gone is explained by the epoch that began without them, if an operator has stated why.
+ * One that names rows which are gone is explained by the epoch that began without them, if an operator has stated why. A head that
+ * was kept in several places is told of once.
  */
 export async function* compareOutsideHeads(
   pages: AsyncIterable<OutsideHeads>,
   { companyIds }: Part,
   { ask, signal }: Pick<CheckContext, 'ask' | 'signal'>,
-  { keys, ofOneCompany = false, told = new Set() }: OutsideOptions = {},
+  { keys, ofOneCompany = false }: OutsideOptions = {},
 ): AsyncGenerator<Step> {
   const companies = new Set(companyIds);
+  const told = new Set<string>();
   let found = 0;
+  let explained = 0;
   const isFirst = ({ head }: SignedHead) => {
     const isNew = !told.has(head);
     told.add(head);
@@ -44,21 +46,26 @@ export async function* compareOutsideHeads(
     const known = keys ?? (await readKeys(ask));
     const findings: Finding[] = [];
     const signed: SignedOutsideHead[] = [];
+    const byUnknownKey: SignedOutsideHead[] = [];
     for (const { published, head } of asked) {
       if (head !== undefined && isSigned(published, known)) signed.push({ published, head });
+      else if (head !== undefined && keys === undefined && !known.has(published.keyId))
+        byUnknownKey.push({ published, head });
       else if (isFirst(published)) findings.push(forged(published, head));
     }
     const compared = await compareSigned(ask, signed, isFirst);
-    findings.push(...compared.findings);
+    const unknown = await compareUnknown(ask, byUnknownKey, isFirst);
+    findings.push(...compared.findings, ...unknown.findings);
     const left = Math.max(0, MOST_ROWS - found);
     found += findings.length;
     const isMore = left > 0 && findings.length > left;
     yield {
       checked: { outsideHeads: asked.length },
       findings: [...findings.slice(0, left), ...(isMore ? [thereIsMore(findings[left]?.kind ?? '')] : [])],
-      explained: compared.explained,
-      notAsked: [...notAsked, ...compared.notAsked],
+      explained: compared.explained.slice(0, Math.max(0, MOST_ROWS - explained)),
+      notAsked: [...notAsked, ...compared.notAsked, ...unknown.notAsked],
     };
+    explained += compared.explained.length;
   }
 }
 
@@ -83,6 +90,8 @@ type ChainRow = {
   readonly replayed_until: string | null;
   /** Of the first epoch that began from a lower number, after the head was published. */
   readonly epoch: number | null;
+  /** Whether its sweep has recorded from where the log goes on, if there was anything. */
+  readonly is_swept: boolean | null;
   readonly last_kept: string | null;
   readonly operator: string | null;
   readonly reason: string | null;
@@ -102,6 +111,8 @@ async function compareSigned(
     if (row.digest === head.digest) continue;
     if (row.is_beyond && row.replayed_until !== null && instantOf(head.publishedAt) > row.replayed_until) {
       notAsked.push({ what: 'the newest heads kept outside', why: 'This standby has not replayed them yet.' });
+    } else if (row.epoch !== null && row.is_swept === false) {
+      notAsked.push({ what: 'heads kept outside', why: 'The sealer still looks through all rows after a restore.' });
     } else if (!isFirst(published)) continue;
     else if (row.epoch !== null && row.operator !== null && row.reason !== null) {
       const { companyId, log, position, number, publishedAt } = head;
@@ -115,10 +126,32 @@ async function compareSigned(
   return { findings, explained, notAsked };
 }
 
+/** A restore that has taken a head may have taken the key that has signed it, where that had signed nothing before. */
+async function compareUnknown(
+  ask: Ask,
+  heads: readonly SignedOutsideHead[],
+  isFirst: (head: SignedHead) => boolean,
+): Promise<Pick<Compared, 'findings' | 'notAsked'>> {
+  const rows = heads.length === 0 ? [] : await ask<ChainRow>(CHAIN_AT_HEADS, valuesOf(heads));
+  const ofLostRows = heads.filter((_, i) => rows[i]?.epoch != null);
+  const others = heads.filter((_, i) => rows[i]?.epoch == null);
+  return {
+    findings: others
+      .filter(({ published }) => isFirst(published))
+      .map(({ published, head }) => forged(published, head)),
+    notAsked: ofLostRows.length === 0 ? [] : [UNKNOWN_KEY],
+  };
+}
+
+const UNKNOWN_KEY: NotAsked = {
+  what: 'heads kept outside that a key has signed which the database does not know',
+  why: 'It was restored to before them: give the keys that were kept (--keys).',
+};
+
 function forged(published: OutsideHead, head: Head | undefined): Finding {
   if (head === undefined) {
     const detail = `A head that was kept outside cannot be read (${published.source}).`;
-    return findingOf({ kind: 'head-forged', table: 'seal_heads', detail });
+    return findingOf({ kind: 'head-forged', table: 'seal_heads', detail, head: digestOf(published) });
   }
   return told(
     'head-forged',
@@ -141,7 +174,14 @@ function notOnChain(outside: SignedOutsideHead, { is_known, is_beyond, epoch, la
 function told(kind: FindingKind, { published, head }: SignedOutsideHead, whatIs: string): Finding {
   const { companyId, log, position, number } = head;
   const detail = `${whatIs}: number ${number} of the ${log} log (${published.source}).`;
-  return findingOf({ kind, companyId, table: 'seal_heads', rowId: `${log}/${position}`, detail });
+  return findingOf({
+    ...{ kind, companyId, table: 'seal_heads', rowId: `${log}/${position}`, detail },
+    head: digestOf(published),
+  });
+}
+
+function digestOf({ head }: SignedHead): string {
+  return createHash('sha256').update(head).digest('hex');
 }
 
 /** What is no UUID is of no company that is there. */
@@ -160,12 +200,13 @@ function valuesOf(signed: readonly SignedOutsideHead[]): unknown[] {
 
 /**
  * A head ends with a batch. An epoch explains it that is later than the head, began from a lower number, and has sealed the row that
- * has the number now, if there is one: what is left of the rows that the head covers has to be what it was. Instants are
- * compared as text, since a head may have digits that are no day.
+ * has the number now, if there is one: what is left of the rows that the head covers has to be what it was. Nothing was sealed before
+ * an epoch whose sweep has recorded nothing of the log, and only then: where batches of before are there, it explains nothing.
+ * Instants are compared as text, since a head may have digits that are no day.
  */
 const CHAIN_AT_HEADS = `
 SELECT c.id IS NOT NULL AS is_known, CASE WHEN b.last_number = k.number THEN encode(b.head, 'hex') END AS digest,
-  coalesce(b.last_number, 0) < k.number AS is_beyond, e.epoch, e.last_kept, e.operator, e.reason,
+  coalesce(b.last_number, 0) < k.number AS is_beyond, e.epoch, e.is_swept, e.last_kept, e.operator, e.reason,
   CASE WHEN pg_is_in_recovery() THEN to_char((coalesce(pg_last_xact_replay_timestamp(), 'epoch') - interval '1 minute')
     AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') END AS replayed_until
 FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[])
@@ -177,13 +218,19 @@ LEFT JOIN LATERAL (
 ) AS b ON true
 LEFT JOIN LATERAL (
   SELECT e.epoch, coalesce(e.operator, o.operator) AS operator, coalesce(e.reason, o.reason) AS reason,
-    coalesce(s.number, 0)::text AS last_kept
+    coalesce(s.number, 0)::text AS last_kept, s.number IS NOT NULL OR sweep.is_past AS is_swept
   FROM seal_epochs e
+  CROSS JOIN LATERAL (
+    SELECT coalesce(bool_and(p.epoch > e.epoch OR p.phase <> 'sweep entries' OR p.swept_company >= k.company_id), true) AS is_past
+    FROM seal_position p
+  ) AS sweep
   LEFT JOIN operator_verifications o ON o.epoch = e.verification_epoch
   LEFT JOIN seal_epoch_starts s ON s.company_id = k.company_id AND s.log = k.log AND s.epoch = e.epoch
   WHERE (e.epoch > k.epoch
       OR to_char(e.began_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || '000' > k.published_at COLLATE "C")
     AND coalesce(s.number, 0) < k.number AND (coalesce(b.last_number, 0) < k.number OR e.epoch <= b.epoch)
+    AND (s.number IS NOT NULL OR NOT sweep.is_past OR NOT EXISTS (
+      SELECT FROM seal_batches o WHERE o.company_id = k.company_id AND o.log = k.log AND o.epoch < e.epoch))
   ORDER BY e.epoch LIMIT 1
 ) AS e ON true
 ORDER BY k.place`;

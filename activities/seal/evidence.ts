@@ -8,26 +8,37 @@ import type { Evidence, EvidenceKind } from './witness.ts';
  * that, so that what shows that it was there shows it of all of them. After days without a witness there is no backlog.
  */
 
-const NEWEST_WITHOUT = `
-FROM companies c CROSS JOIN (VALUES ('journal'), ('audit')) AS l (log)
-JOIN LATERAL (
-  SELECT company_id, log, position, head, key_id, signature, published_at FROM seal_heads h
-  WHERE h.company_id = c.id AND h.log = l.log ORDER BY h.position DESC LIMIT 1
-) AS h ON true
-WHERE NOT EXISTS (SELECT FROM seal_evidence e
-  WHERE e.company_id = h.company_id AND e.log = h.log AND e.position = h.position AND e.kind = $1)`;
+/** Since when no head of the log has got any: kept by the database, of the newest head alone, and NULL where that has some. */
+const WAITS_SINCE: Readonly<Record<EvidenceKind, string>> = { 'time-stamp': 'unstamped_since' };
 
-/** The newest first: one that no witness accepts is in the way of none. The login of `pool` is a member of accubooks_sealer. */
-export function headsWithoutEvidence(pool: Pool, kind: EvidenceKind, limit: number): Promise<readonly HeadOfLog[]> {
+/** `publishedAt` as text: of more digits than a Date has. */
+export type WaitingHead = HeadOfLog & { readonly publishedAt: string };
+
+/**
+ * The newest first, behind `after`: one that no witness accepts is in the way of none. The login of `pool` is a member of
+ * accubooks_sealer.
+ */
+export function headsWithoutEvidence(
+  pool: Pool,
+  kind: EvidenceKind,
+  { limit, after }: { readonly limit: number; readonly after?: WaitingHead | undefined },
+): Promise<readonly WaitingHead[]> {
   return transaction(pool, async (tx) => {
     await becomeSealer(tx);
-    return tx.query<HeadOfLog>(
+    return tx.query<WaitingHead>(
       `SELECT h.company_id AS "companyId", h.log, h.position, h.head, h.key_id AS "keyId",
-         translate(encode(h.signature, 'base64'), E'\\n', '') AS signature
-       ${NEWEST_WITHOUT} ORDER BY h.published_at DESC, h.company_id, h.log LIMIT $2`,
-      [kind, limit],
+         translate(encode(h.signature, 'base64'), E'\\n', '') AS signature, h.published_at::text AS "publishedAt"
+       FROM seal_heads h
+       WHERE h.${WAITS_SINCE[kind]} IS NOT NULL
+         AND ($2::timestamptz IS NULL OR (h.published_at, h.company_id, h.log) < ($2::timestamptz, $3::uuid, $4::text))
+       ORDER BY h.published_at DESC, h.company_id DESC, h.log DESC LIMIT $1`,
+      [limit, after?.publishedAt ?? null, after?.companyId ?? null, after?.log ?? null],
     );
   });
+}
+
+export async function someHeadWaits(pool: Pool, kind: EvidenceKind): Promise<boolean> {
+  return (await headsWithoutEvidence(pool, kind, { limit: 1 })).length > 0;
 }
 
 /**
@@ -39,16 +50,8 @@ export async function evidenceLagSeconds(pool: Pool, kind: EvidenceKind): Promis
     const [row] = await transaction(pool, async (tx) => {
       await becomeSealer(tx);
       return tx.query<{ lag: number }>(
-        `SELECT coalesce(extract(epoch FROM clock_timestamp() - min(w.published_at)), 0)::double precision AS lag
-         FROM companies c CROSS JOIN (VALUES ('journal'), ('audit')) AS l (log)
-         JOIN LATERAL (
-           SELECT h.published_at FROM seal_heads h
-           WHERE h.company_id = c.id AND h.log = l.log AND h.position > coalesce((
-             SELECT e.position FROM seal_evidence e WHERE e.company_id = c.id AND e.log = l.log AND e.kind = $1
-             ORDER BY e.position DESC LIMIT 1), 0)
-           ORDER BY h.position LIMIT 1
-         ) AS w ON true`,
-        [kind],
+        `SELECT coalesce(extract(epoch FROM clock_timestamp() - min(${WAITS_SINCE[kind]})), 0)::double precision AS lag
+         FROM seal_heads WHERE ${WAITS_SINCE[kind]} IS NOT NULL`,
       );
     });
     return row?.lag;

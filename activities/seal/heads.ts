@@ -24,6 +24,8 @@ const HEADS_A_RUN = 200;
  * gathered, as in a sweep, several heads follow one another at once.
  */
 const BATCHES_A_HEAD = 4_096;
+/** And as many rows, if that is more than one batch: an archived month has the leaves of all rows under the heads at its ends. */
+const ROWS_A_HEAD = 100_000;
 const NO_HEAD = '0'.repeat(64);
 
 /** Signs the heads that are due, of all logs or of those companies. The login of `pool` is a member of accubooks_sealer. */
@@ -33,22 +35,23 @@ export function publishHeads(
   {
     companyIds,
     batchesAHead = BATCHES_A_HEAD,
-  }: { readonly companyIds?: readonly string[]; readonly batchesAHead?: number } = {},
+    rowsAHead = ROWS_A_HEAD,
+  }: { readonly companyIds?: readonly string[]; readonly batchesAHead?: number; readonly rowsAHead?: number } = {},
 ): Promise<number> {
   return transaction(pool, async (tx) => {
     await becomeSealer(tx);
     // Heads follow one another: of several workers, one publishes.
     const [position] = await tx.query<{ epoch: number }>('SELECT epoch FROM seal_position FOR UPDATE SKIP LOCKED');
     if (position === undefined) return 0;
-    const due = await tx.query<DueLog>(DUE_LOGS, [companyIds ?? null, HEADS_A_RUN]);
-    if (due.length === 0) return 0;
+    // Before there is a head, so that a database which is restored to before its first one still knows the key.
     await tx.query('INSERT INTO seal_keys (key_id, public_key) VALUES ($1, $2) ON CONFLICT DO NOTHING', [
       key.id,
       key.publicKey,
     ]);
     await requireSameKey(tx, key);
+    const due = await tx.query<DueLog>(DUE_LOGS, [companyIds ?? null, HEADS_A_RUN]);
     let published = 0;
-    for (const log of due) published += await publishHeadsOf(tx, key, log, batchesAHead);
+    for (const log of due) published += await publishHeadsOf(tx, key, log, { batchesAHead, rowsAHead });
     crashPoint('seal: before COMMIT');
     return published;
   });
@@ -89,13 +92,21 @@ ORDER BY h.published_at NULLS FIRST LIMIT $2`;
 
 type Batch = { readonly last_number: bigint; readonly head: Digest; readonly root: Digest; readonly epoch: number };
 
-async function publishHeadsOf(tx: Tx, key: SigningKey, due: DueLog, batchesAHead: number): Promise<number> {
+type HeadSize = { readonly batchesAHead: number; readonly rowsAHead: number };
+
+async function publishHeadsOf(
+  tx: Tx,
+  key: SigningKey,
+  due: DueLog,
+  { batchesAHead, rowsAHead }: HeadSize,
+): Promise<number> {
   let before = { position: due.head_position ?? 0, number: due.head_number ?? 0n, head: due.head };
   for (let published = 0; ; published += 1) {
     const batches = await tx.query<Batch>(
       `SELECT last_number, head, root, epoch FROM seal_batches WHERE company_id = $1 AND log = $2 AND first_number > $3
+         AND (last_number - $3 <= $5 OR first_number = $3 + 1)
        ORDER BY first_number LIMIT $4`,
-      [due.company_id, due.log, before.number, batchesAHead],
+      [due.company_id, due.log, before.number, batchesAHead, rowsAHead],
     );
     const last = batches.at(-1);
     if (last === undefined) return published;

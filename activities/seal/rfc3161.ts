@@ -56,6 +56,8 @@ const SIGNING_CERTIFICATE_V2 = '1.2.840.113549.1.9.16.2.47';
 const EXTENDED_KEY_USAGE = '2.5.29.37';
 const TIME_STAMPING = '1.3.6.1.5.5.7.3.8';
 const GRANTED = [0, 1];
+/** In characters: what a stranger says goes to the log. */
+const MOST_WORDS = 200;
 
 const engine = new CryptoEngine({ name: 'node', crypto: webcrypto });
 
@@ -90,7 +92,10 @@ export async function checkReply(
   const { response, token } = readReply(reply);
   const { status, statusStrings } = response.status;
   if (!GRANTED.includes(status)) {
-    const words = (statusStrings ?? []).map(({ valueBlock }) => valueBlock.value).join(', ');
+    const words = (statusStrings ?? [])
+      .map(({ valueBlock }) => valueBlock.value)
+      .join(', ')
+      .slice(0, MOST_WORDS);
     throw new WitnessFault('refused', `The authority has answered status ${status}${words === '' ? '' : `: ${words}`}`);
   }
   if (response.timeStampToken?.contentType !== SIGNED_DATA || token === undefined)

@@ -2,7 +2,7 @@ import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { StampActivities } from '../../workflows/seal-messages.ts';
 import type { Pool } from '../database.ts';
-import { headsWithoutEvidence, keepEvidence } from './evidence.ts';
+import { headsWithoutEvidence, keepEvidence, type WaitingHead } from './evidence.ts';
 import type { HeadOfLog } from './heads.ts';
 import { type Evidence, type HeadWitness, WitnessFault } from './witness.ts';
 
@@ -13,6 +13,9 @@ export type StampDependencies = {
   /** Lets the evidence leave: before it is kept, so that a process that dies in between gets other evidence and tells that. */
   tell(head: HeadOfLog, evidence: Evidence): Promise<void>;
   onFault(head: HeadOfLog, fault: WitnessFault): void;
+  /** Evidence that could not leave is kept nevertheless: a witness may have been paid for it. */
+  onUntold(head: HeadOfLog, error: Error): void;
+  readonly headsAPage?: number;
 };
 
 const HEADS_A_PAGE = 200;
@@ -38,22 +41,29 @@ export function createStampActivities(dependencies: StampDependencies): StampAct
 }
 
 async function stampAll(dependencies: StampDependencies, signal: AbortSignal): Promise<number> {
-  const { pool, witness } = dependencies;
-  for (let stamped = 0; ; ) {
-    const heads = await headsWithoutEvidence(pool, witness.kind, HEADS_A_PAGE);
-    const without = await stampPage(dependencies, heads, signal);
-    stamped += heads.length - without;
-    if (without > 0) throw ApplicationFailure.retryable(`${without} heads have no evidence`, 'WitnessFault');
-    if (heads.length < HEADS_A_PAGE) return stamped;
+  const { pool, witness, headsAPage = HEADS_A_PAGE } = dependencies;
+  let stamped = 0;
+  let without = 0;
+  let after: WaitingHead | undefined;
+  for (;;) {
+    const heads = await headsWithoutEvidence(pool, witness.kind, { limit: headsAPage, after });
+    const page = await stampPage(dependencies, heads, signal);
+    stamped += page.done;
+    without += heads.length - page.done;
+    // Those that failed are left to the next attempt, and so is the rest where it is the witness.
+    if (page.isLeft || heads.length < headsAPage) break;
+    after = heads.at(-1);
   }
+  if (without > 0) throw ApplicationFailure.retryable(`${without} heads have no evidence`, 'WitnessFault');
+  return stamped;
 }
 
-/** How many of the heads have no evidence afterwards. */
+/** How many of the heads have got evidence; `isLeft`: the witness is left alone. */
 async function stampPage(
   dependencies: StampDependencies,
   heads: readonly HeadOfLog[],
   signal: AbortSignal,
-): Promise<number> {
+): Promise<{ readonly done: number; readonly isLeft: boolean }> {
   let done = 0;
   let failures = 0;
   for (let at = 0; at < heads.length && failures < ROUNDS_WITHOUT_SUCCESS; at += AT_ONCE) {
@@ -63,10 +73,11 @@ async function stampPage(
     done += stamped;
     failures = stamped > 0 ? 0 : failures + 1;
   }
-  return heads.length - done;
+  return { done, isLeft: failures >= ROUNDS_WITHOUT_SUCCESS };
 }
 
-async function stamp({ pool, witness, tell, onFault }: StampDependencies, head: HeadOfLog): Promise<boolean> {
+async function stamp(dependencies: StampDependencies, head: HeadOfLog): Promise<boolean> {
+  const { pool, witness, tell, onFault, onUntold } = dependencies;
   let evidence: Evidence;
   try {
     evidence = await witness.witness(head);
@@ -75,7 +86,7 @@ async function stamp({ pool, witness, tell, onFault }: StampDependencies, head: 
     onFault(head, error);
     return false;
   }
-  await tell(head, evidence);
+  await tell(head, evidence).catch((error: Error) => onUntold(head, error));
   await keepEvidence(pool, head, witness.kind, evidence);
   return true;
 }

@@ -1,6 +1,7 @@
 import * as crypto from 'node:crypto';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { onceAMinute } from '../../worker/gauges.ts';
 import { mayScrape, metricsPage } from '../../worker/metrics-page.ts';
 import { parse, sum } from '../support/metrics-page.ts';
 
@@ -69,4 +70,38 @@ describe('the token of a scraper', () => {
       sent.map(() => [32, 32]),
     );
   });
+});
+
+test('what is asked once a minute is told for its minute, and for another one while no other answer comes', async () => {
+  let nowMs = 0;
+  let answer: Promise<number | undefined> = Promise.resolve(1);
+  let asked = 0;
+  const ask = onceAMinute(
+    () => {
+      asked += 1;
+      return answer;
+    },
+    () => nowMs,
+  );
+  expect(await ask()).toBe(1);
+  nowMs = 59_000;
+  expect([await ask(), asked]).toEqual([1, 1]);
+  // One that never comes, as of a database that is busy.
+  answer = new Promise(() => undefined);
+  nowMs = 61_000;
+  expect([await ask(), await ask(), asked]).toEqual([1, 1, 2]);
+});
+
+test('what was asked once a minute in vain is asked again at once, and an old answer is not told for ever', async () => {
+  let nowMs = 0;
+  const answers = [1, undefined, undefined, 4];
+  const ask = onceAMinute(
+    async () => answers.shift(),
+    () => nowMs,
+  );
+  expect(await ask()).toBe(1);
+  nowMs = 121_000;
+  expect(await ask()).toBeUndefined();
+  expect(await ask()).toBeUndefined();
+  expect(await ask()).toBe(4);
 });

@@ -95,7 +95,7 @@ export function announceNow(system: System, folder?: string): Promise<number> {
 export function stampNow(system: System, { url, ca }: TestAuthority): Promise<void> {
   const witness = timeStampAuthority({ url, ca, timeoutMs: 30_000 });
   return asSealer(system, async (sealer) => {
-    for (const head of await headsWithoutEvidence(sealer, 'time-stamp', 100)) {
+    for (const head of await headsWithoutEvidence(sealer, 'time-stamp', { limit: 100 })) {
       await keepEvidence(sealer, head, 'time-stamp', await witness.witness(head));
     }
   });

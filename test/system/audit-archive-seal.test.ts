@@ -141,6 +141,16 @@ describe('where rows are sealed', () => {
       stderr: expect.stringContaining('was published for other rows'),
     });
     const others = file('other-keys.json', JSON.stringify({ keys: [jwkOf(stranger.id, stranger.publicKey)] }));
+    const ofOthers = signHead({ ...JSON.parse(heads[0]?.head as string), number: 999_999 }, key);
+    for (const [name, content, why] of [
+      ['none.ndjson', '{"a":1}', 'There is no head in'],
+      ['of-others.ndjson', JSON.stringify(ofOthers), 'is of the rows of 2025-10: nothing was compared'],
+    ] as const) {
+      expect(await offline('--heads', file(name, content))).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining(why),
+      });
+    }
     expect(await offline('--keys', others)).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('is not signed by the key'),
@@ -167,6 +177,33 @@ describe('where rows are sealed', () => {
       if (name.includes('head')) part.after = { ...part.after, head: part.before.head };
     });
     await expect(verifyFiles(to, '2025-10', {})).rejects.toThrow(told);
+  });
+
+  test('a month stays while the sealer sweeps, and nothing is called altered', async () => {
+    await system.owner.query("UPDATE seal_position SET phase = 'sweep audit rows'");
+    await expect(archive('2025-11')).rejects.toThrow('stays while the sealer looks through all rows. Try again');
+    await sealAllOf(system);
+  });
+
+  test('a month with all rows of a company gone stays, also for an owner who sees one company at a time', async () => {
+    const other = await system.company('All gone');
+    await other.api.created('/api/customers', { name: 'Gone' }, { key: 'all-gone' });
+    await auditMonths(system, other, pool).move('2025-11', ['all-gone']);
+    await sealAllOf(system);
+    await inRolledBackTransaction(system.owner, async (client) => {
+      await client.query('DELETE FROM idempotent_write_audit_log WHERE company_id = $1', [other.id]);
+      await client.query(
+        `CREATE ROLE sees_one NOLOGIN; GRANT sees_one TO CURRENT_USER; GRANT ALL ON ALL TABLES IN SCHEMA public, audit_partitions TO sees_one;
+         GRANT USAGE ON SCHEMA audit_partitions TO sees_one; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO sees_one;
+         ALTER POLICY owner ON sealed_audit_rows TO sees_one; SET LOCAL ROLE sees_one`,
+      );
+      const check = client.query(
+        `SELECT check_sealed_month('2025-11-01', 'audit_partitions.y2025m11'::regclass, NULL)`,
+      );
+      await expect(check).rejects.toThrow(
+        new RegExp(`row \\d+, company ${other.id}, number 1 of its audit log, is sealed`),
+      );
+    });
   });
 
   test('a month with a row that is altered, or gone, stays', async () => {

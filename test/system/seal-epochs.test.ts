@@ -49,6 +49,7 @@ beforeAll(async () => {
   system = await startSystem();
   company = await system.company('Restored');
   key = sealKey('test-key');
+  await company.invoice();
   kept = await sealAndPublish();
   lost = await sealAndPublish();
   await restore();
@@ -185,7 +186,7 @@ describe('the auditor, by the heads in files and in the memos of runs', () => {
       expect(changed.rowCount).toBe(1);
       await rebuildLog(client, { companyId: company.id, log: 'journal' }, key);
       // Nor does it help to say that the epoch has gone on from the beginning.
-      await client.query('DELETE FROM seal_epoch_starts');
+      await client.query('UPDATE seal_epoch_starts SET number = 1');
     };
     expect((await compareWith([SEALS_CHECK, HEADS_CHECK], rebuild)).named).toEqual([]);
     for (const check of [memos(), await files(collected)]) {
@@ -201,6 +202,22 @@ describe('the auditor, by the heads in files and in the memos of runs', () => {
     const ofAudit = named.filter(({ rowId }) => rowId?.startsWith('audit'));
     expect(told(ofAudit)).toEqual(['head-missing audit/1', 'head-missing audit/2']);
     expect(explained).toHaveLength(2);
+  });
+
+  test('explains nothing that the epoch has not recorded, and cannot ask before its sweep, nor by a key that is lost', async () => {
+    const unrecorded = 'DELETE FROM seal_epoch_starts';
+    const passed = await compareWith([memos()], (client) => client.query(unrecorded));
+    const sweeping = await compareWith([memos()], (client) =>
+      client.query(`${unrecorded}; UPDATE seal_position SET phase = 'sweep entries', swept_company = DEFAULT`),
+    );
+    const signedBy = sealKey('lost-too');
+    const heads = [headLike({ number: 999 }, { signedBy }), headLike({}, { signedBy })];
+    const ofKey = await compareWith([await files(file('lost-too', heads))]);
+    expect([told(passed.named), passed.explained]).toEqual([['head-differs audit/2', 'head-differs journal/2'], []]);
+    expect([sweeping, ofKey]).toMatchObject([
+      { named: [], explained: [], couldNotAsk: [{ why: 'The sealer still looks through all rows after a restore.' }] },
+      { named: [{ kind: 'head-forged' }], couldNotAsk: [{ why: expect.stringContaining('--keys') }] },
+    ]);
   });
 
   test('explains the heads of another life that had the same epoch, by when they were published', async () => {

@@ -105,6 +105,13 @@ test('where many batches have gathered, several heads follow one another at once
   expect(new Set(journal.map(({ members }) => members.publishedAt)).size).toBe(1);
   await company.invoice();
   expect(await sealAndPublish(KEY, 2)).toBe(0);
+  // And as many rows: here batches of one.
+  for (let i = 0; i < 2; i += 1) await company.invoice();
+  await sealAll(sealer, 1);
+  await letAnHourPass();
+  await publishHeads(sealer, KEY, { rowsAHead: 2 });
+  const later = (await heads()).filter(({ members }) => members.log === 'journal').slice(5);
+  expect(later.map(({ first, members }) => members.number - first + 1)).toEqual([2, 1]);
 });
 
 test('a head is signed, names the one before, and covers the batches behind it', async () => {
@@ -188,12 +195,14 @@ test('heads leave the database once: into log, file, memo and webhook', async ()
   expect(await runs()).toHaveLength(1);
 });
 
-test('a new key signs under an ID of its own, and the old one stays published', async () => {
+test('a new key signs under an ID of its own, is known before its first head, and the old one stays published', async () => {
   await company.invoice();
+  const second = signingKey().parse(`second:${randomBytes(32).toString('base64')}`);
+  expect(await sealAndPublish(second)).toBe(0);
+  expect((await fetchKeys()).body.keys).toMatchObject([{ kid: 'first' }, { kid: 'second' }]);
   await letAnHourPass();
   const sameId = signingKey().parse(`first:${randomBytes(32).toString('base64')}`);
   await expect(sealAndPublish(sameId)).rejects.toThrow(/SEAL_SIGNING_KEY has the ID first/);
-  const second = signingKey().parse(`second:${randomBytes(32).toString('base64')}`);
   expect(await sealAndPublish(second)).toBe(2);
   const { body } = await fetchKeys();
   expect(body.keys.map(({ kid }: { kid: string }) => kid)).toEqual(['first', 'second']);

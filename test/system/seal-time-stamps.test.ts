@@ -2,10 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Pool } from '../../activities/database.ts';
-import { evidenceLagSeconds } from '../../activities/seal/evidence.ts';
+import { evidenceLagSeconds, headsWithoutEvidence } from '../../activities/seal/evidence.ts';
+import { createStampActivities } from '../../activities/seal/stamp-heads.ts';
+import { WitnessFault } from '../../activities/seal/witness.ts';
 import { announceHeads } from '../../worker/seal/announce-heads.ts';
 import type { Company } from '../support/companies.ts';
 import { until } from '../support/held-invoice.ts';
@@ -192,6 +195,33 @@ test('of heads that were published meanwhile the last is stamped, and it names t
   await untilAllStamped();
   const [before, last] = (await journal()).slice(-2);
   expect([before?.token, last?.token === null]).toEqual([null, false]);
+});
+
+test('a head that gets no stamp holds up none behind it, and a stamp that cannot be told is kept', async () => {
+  const other = await system.company();
+  await other.invoice();
+  await publish();
+  await publishNow(system, [other.id], KEY);
+  const asked: string[] = [];
+  const untold: string[] = [];
+  const { stampHeads } = createStampActivities({
+    pool: sealer,
+    headsAPage: 1,
+    witness: {
+      kind: 'time-stamp',
+      async witness({ head }) {
+        if (asked.push(head) === 1) throw new WitnessFault('refused', 'not this one');
+        return { bytes: Buffer.from('a token'), at: new Date() };
+      },
+    },
+    tell: () => Promise.reject(new Error('the disk is full')),
+    onFault() {},
+    onUntold: (_head, { message }) => void untold.push(message),
+  });
+  await expect(new MockActivityEnvironment().run(stampHeads)).rejects.toThrow('1 heads have no evidence');
+  expect([new Set(asked).size, untold]).toEqual([4, Array.from({ length: 3 }, () => 'the disk is full')]);
+  const waiting = await headsWithoutEvidence(sealer, 'time-stamp', { limit: 10 });
+  expect(waiting.map(({ head }) => head)).toEqual(asked.slice(0, 1));
 });
 
 test('the worker process has stamped what it publishes', async () => {

@@ -2,7 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { NativeConnection, WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { Pool } from '../../activities/database.ts';
-import { headsWithoutEvidence } from '../../activities/seal/evidence.ts';
+import { someHeadWaits } from '../../activities/seal/evidence.ts';
 import { createStampActivities } from '../../activities/seal/stamp-heads.ts';
 import type { HeadWitness } from '../../activities/seal/witness.ts';
 import { STAMP_HEADS_WORKFLOW_TYPE, type StampOrder, sealerTaskQueue } from '../../workflows/seal-messages.ts';
@@ -63,6 +63,12 @@ export async function startStamping(options: {
           'A head of the seal got no time stamp; it is tried again',
         );
       },
+      onUntold({ companyId, log, position }, err) {
+        logger.warn(
+          { err, companyId, log, position },
+          'The time stamp of a head of the seal is kept in the database, and not in SEAL_HEADS_DIR',
+        );
+      },
     }),
     maxConcurrentActivityTaskExecutions: 1,
     maxConcurrentWorkflowTaskExecutions: 2,
@@ -78,7 +84,7 @@ export async function startStamping(options: {
   const running = worker.run();
   return {
     async stampNew() {
-      if ((await headsWithoutEvidence(pool, witness.kind, 1)).length === 0) return;
+      if (!(await someHeadWaits(pool, witness.kind))) return;
       await callWithin(client.connection, START_TIMEOUT_MS, () =>
         client.workflow.start(STAMP_HEADS_WORKFLOW_TYPE, {
           workflowId: `seal-time-stamps:${config.TEMPORAL_TASK_QUEUE}`,

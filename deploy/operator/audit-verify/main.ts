@@ -4,6 +4,7 @@ import { InvalidArgumentError } from 'commander';
 import { askAsAuditor, openAuditorPool } from '../../../activities/auditor/auditor-pool.ts';
 import type { Explained, NotAsked, Range } from '../../../activities/auditor/check.ts';
 import { checksOf, databaseChecks } from '../../../activities/auditor/checks.ts';
+import type { Finding } from '../../../activities/auditor/finding.ts';
 import { companiesOf, runAudit } from '../../../activities/auditor/run-audit.ts';
 import { sampleWrites } from '../../../activities/auditor/sample.ts';
 import { StorageError } from '../../../activities/database.ts';
@@ -170,7 +171,7 @@ async function ask({
     const ids = companies.map(({ id }) => id);
     const drawn = options.sample === undefined ? undefined : await sampleWrites(asAuditor, ids, range, options.sample);
     const keys = kept.keys?.keys;
-    const outside = { keys, ofOneCompany: options.company !== undefined, told: new Set<string>() };
+    const outside = { keys, ofOneCompany: options.company !== undefined };
     const temporal = options.runs && drawn === undefined ? await openTemporal(outside) : undefined;
     const ofFiles = kept.files.length === 0 ? [] : [keptHeadsCheck(kept.files, outside)];
     const checks =
@@ -210,25 +211,48 @@ async function print(
   { json, files }: Pick<Options, 'json'> & Pick<Kept, 'files'>,
   range: Range,
 ): Promise<void> {
-  const { checked, findings, couldNotAsk } = journal.tally;
+  const { checked, couldNotAsk } = journal.tally;
   const explained: Explained[] = [];
-  for await (const one of journal.explained()) explained.push(one);
+  const isNewHead = firstOnly<Explained>(
+    ({ companyId, log, position, number, publishedAt }) => `${companyId} ${log} ${position} ${number} ${publishedAt}`,
+  );
+  for await (const one of journal.explained()) if (isNewHead(one)) explained.push(one);
+  // Each check tells of a head, so that none is lost where another is interrupted.
+  const isNew = firstOnly<Finding>(({ kind, head }) => head && `${kind} ${head}`);
+  let printedFindings = 0;
   if (!json) {
     console.log(headText(range, checked));
     if (files.length > 0) console.log(printed(filesText(files)));
-    for await (const finding of journal.findings()) await write(`${printed(findingText(finding))}\n`);
+    for await (const finding of journal.findings()) {
+      if (!isNew(finding)) continue;
+      printedFindings += 1;
+      await write(`${printed(findingText(finding))}\n`);
+    }
     if (explained.length > 0) console.log(printed(`\n${explainedText(explained)}`));
-    console.log(endText(findings, couldNotAsk));
+    console.log(endText(printedFindings, couldNotAsk));
     return;
   }
   await write(`{${membersOf({ ...range, checked })},"findings":[`);
   let separator = '';
   for await (const finding of journal.findings()) {
+    if (!isNew(finding)) continue;
     await write(`${separator}${JSON.stringify(finding)}`);
     separator = ',';
   }
   const ofFiles = files.length === 0 ? {} : { files: files.map(({ path, lines, heads }) => ({ path, lines, heads })) };
   await write(`],${membersOf({ explained, couldNotAsk, ...ofFiles })}}\n`);
+}
+
+/** Whether it is the first with its name; what has none always is. */
+function firstOnly<T>(nameOf: (one: T) => string | undefined): (one: T) => boolean {
+  const names = new Set<string>();
+  return (one) => {
+    const name = nameOf(one);
+    if (name === undefined) return true;
+    const isNew = !names.has(name);
+    names.add(name);
+    return isNew;
+  };
 }
 
 function membersOf(object: object): string {

@@ -1,5 +1,6 @@
 import type { Counts, Explained, NotAsked, Range } from '../../../activities/auditor/check.ts';
 import type { Finding } from '../../../activities/auditor/finding.ts';
+import { MOST_ROWS } from '../../../activities/auditor/most-rows.ts';
 import { CONFIDENCE, largestShare } from '../../../activities/auditor/sample.ts';
 import { shown } from '../../cli/progress.ts';
 import type { HeadFile } from './kept-heads.ts';
@@ -54,11 +55,17 @@ export function endText(findings: number, couldNotAsk: readonly NotAsked[]): str
 
 /** By epoch: a restore may have taken heads of each company. */
 export function explainedText(explained: readonly Explained[]): string {
-  const byEpoch = new Map<number, readonly [Explained, ...Explained[]]>();
-  for (const one of explained) byEpoch.set(one.epoch, [one, ...(byEpoch.get(one.epoch) ?? [])]);
+  const byEpoch = new Map<number, Explained & { heads: number }>();
+  for (const one of explained) {
+    const ofEpoch = byEpoch.get(one.epoch);
+    if (ofEpoch === undefined) byEpoch.set(one.epoch, { ...one, heads: 1 });
+    else ofEpoch.heads += 1;
+  }
+  // No more are kept of one question.
+  const orMore = explained.length >= MOST_ROWS ? ' or more' : '';
   return [...byEpoch.values()]
-    .map(([{ epoch, operator, reason }, ...others]) => {
-      const heads = others.length === 0 ? 'a published head names' : `${shown(others.length + 1)} published heads name`;
+    .map(({ epoch, operator, reason, heads: count }) => {
+      const heads = count === 1 ? 'a published head names' : `${shown(count)}${orMore} published heads name`;
       return `Explained: ${heads} rows that are gone. Epoch ${epoch} began without them; ${operator} has stated why: ${reason}`;
     })
     .join('\n');

@@ -1,7 +1,7 @@
 /** `npm run audit:archive -- list|run|verify|restore|drop`: manages the archive of the audit log. */
 import { InvalidArgumentError } from 'commander';
 import { archiveMonth, asMaintenance } from '../../../activities/audit/archive-month.ts';
-import { readKeys, readOutsideHeads } from '../../../activities/audit/archived-heads.ts';
+import { readKeys } from '../../../activities/audit/archived-heads.ts';
 import { findMonths, keepPartitions } from '../../../activities/audit/maintenance.ts';
 import { openPool, type Pool } from '../../../activities/database.ts';
 import { countArgument } from '../../cli/arguments.ts';
@@ -10,6 +10,7 @@ import { archiveFolder, auditorDatabaseUrl, maintenanceDatabaseUrl } from '../..
 import { confirm } from '../../cli/confirm.ts';
 import { recordCommand, recordLook } from '../../cli/operator-log.ts';
 import { textTable } from '../../cli/table.ts';
+import { headsOfParts } from './heads-of-parts.ts';
 import { listArchives } from './list.ts';
 import { asAuditor, dropMonth, restoreMonth, verifyFiles, verifyMonth } from './restore.ts';
 
@@ -47,12 +48,12 @@ withMonth(
   .option('--keys <file>', 'the public keys of the seal as you have kept them (a JWK set)')
   .option(
     '--heads <file>',
-    'heads of the seal that you have collected, one JSON object a line: each of this month must agree',
+    'heads of the seal that you have collected, one JSON object a line: there has to be one of this month, and each must agree',
   )
   .action(async ({ month, dir, json, offline, keys, heads }: Options & Outside) => {
     const given = {
       keys: keys === undefined ? undefined : await readKeys(keys),
-      outside: heads === undefined ? undefined : await readOutsideHeads(heads),
+      outside: heads === undefined ? undefined : await headsOfParts(heads, folderOf(dir), month),
     };
     if (offline) return print(await verifyFiles(folderOf(dir), month, given), json);
     return withPool(

@@ -77,7 +77,10 @@ export async function restoreMonth(pool: Pool, folder: string, month: string, da
       await load(pool, join(folder, archive.file), month);
       await attach();
     } catch (error) {
-      await asMaintenance(pool, (tx) => tx.query('SELECT discard_audit_restore($1)', [firstOf(month)]));
+      // What is left of the table is no harm: the next attempt begins with a new one. The first error says what is wrong.
+      await asMaintenance(pool, (tx) => tx.query('SELECT discard_audit_restore($1)', [firstOf(month)])).catch(
+        () => undefined,
+      );
       throw error;
     }
   } else {
