@@ -57,9 +57,9 @@ export function explainedText(explained: readonly Explained[]): string {
   const byEpoch = new Map<number, readonly [Explained, ...Explained[]]>();
   for (const one of explained) byEpoch.set(one.epoch, [one, ...(byEpoch.get(one.epoch) ?? [])]);
   return [...byEpoch.values()]
-    .map(([{ epoch, operator, reason }, ...others]) => {
+    .map(([{ epoch, beganAt, operator, reason }, ...others]) => {
       const heads = others.length === 0 ? 'a published head names' : `${shown(others.length + 1)} published heads name`;
-      return `Explained: ${heads} rows that are gone. Epoch ${epoch} began without them; ${operator} has stated why: ${reason}`;
+      return `Explained: ${heads} rows that are gone. Epoch ${epoch} began without them; ${operator} has stated why: ${reason}${beganAt === undefined ? '' : ` (It began ${beganAt}.)`}`;
     })
     .join('\n');
 }
