@@ -142,7 +142,9 @@ function otherAtPosition(outside: SignedOutsideHead): Finding {
 function notOnChain(outside: SignedOutsideHead, row: ChainRow): Finding {
   const { is_known, is_beyond, epoch, last_kept, operator, reason } = row;
   const why =
-    operator === null || reason === null ? 'no operator has stated why' : 'no head of it has been published of this log';
+    operator === null || reason === null
+      ? 'no operator has stated why'
+      : 'no head of it has been published of this log';
   const unstated = epoch === null ? '' : `; epoch ${epoch} began behind number ${last_kept}, and ${why}`;
   const whatIs = is_known
     ? is_beyond

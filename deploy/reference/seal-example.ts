@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { writeId } from '../../activities/identity.ts';
 import {
   auditContent,
   canonicalJson,
@@ -7,8 +8,15 @@ import {
   type SealedEntry,
   type SealedLine,
 } from '../../activities/seal/content.ts';
-import { type Digest, leafOf, NO_DIGEST, nextInChain, type PathNode, pathTo, rootOf } from '../../activities/seal/digests.ts';
-import { writeId } from '../../activities/identity.ts';
+import {
+  type Digest,
+  leafOf,
+  NO_DIGEST,
+  nextInChain,
+  type PathNode,
+  pathTo,
+  rootOf,
+} from '../../activities/seal/digests.ts';
 import { jwkOf, signingKey } from '../../activities/seal/signing-key.ts';
 
 /** The example of docs/seal-format.md: rows that never were, with salts and a key that everyone knows. */
@@ -129,9 +137,16 @@ function example(): object {
   const chainAt = (number: number) => journalRows[number - 1]?.chain ?? '';
   const covered = roots.slice(0, COVERED_BATCHES);
   const first = signed({ log: 'journal', position: 1, number: 4, digest: chainAt(4), root: rootOf(covered) });
-  const second = { log: 'journal', position: 2, number: 5, digest: chainAt(5), root: rootOf(roots.slice(COVERED_BATCHES)) };
+  const second = {
+    log: 'journal',
+    position: 2,
+    number: 5,
+    digest: chainAt(5),
+    root: rootOf(roots.slice(COVERED_BATCHES)),
+  };
   const auditHead = signed({ log: 'audit', position: 1, number: 1, digest: auditRow?.chain ?? '', root: audit.leaf });
-  const shown = (path: readonly PathNode[]) => path.map(({ side, digest }) => ({ side, digest: digest.toString('hex') }));
+  const shown = (path: readonly PathNode[]) =>
+    path.map(({ side, digest }) => ({ side, digest: digest.toString('hex') }));
   const proven = (log: string, number: number, row: Shown | undefined, paths: object, head: object) => ({
     ...{ log, number, content: row?.content, leaf: row?.leaf, ...paths, head },
   });

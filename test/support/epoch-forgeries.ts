@@ -60,7 +60,11 @@ export const EPOCH_FORGERIES: Readonly<Record<string, EpochForgery>> = {
   'is said to have begun after its heads': forgery(
     'outside-head-beyond',
     ({ log, manifest }) => {
-      Object.assign(manifest.epochs[0], { beganAt: '2999-01-01T00:00:00.000000Z', operator: 'Nobody', reason: 'Nothing' });
+      Object.assign(manifest.epochs[0], {
+        beganAt: '2999-01-01T00:00:00.000000Z',
+        operator: 'Nobody',
+        reason: 'Nothing',
+      });
       cutLastHead(log);
     },
     true,

@@ -29,7 +29,16 @@ import {
   verify,
   verifyInPython,
 } from '../support/seal-bundles.ts';
-import { announceNow, loseBehind, publishNow, rebuildLog, restoreTo, sealAllOf, sealKey, signHead } from '../support/seals.ts';
+import {
+  announceNow,
+  loseBehind,
+  publishNow,
+  rebuildLog,
+  restoreTo,
+  sealAllOf,
+  sealKey,
+  signHead,
+} from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { inRolledBackTransaction } from '../support/tampering.ts';
 
@@ -191,7 +200,9 @@ describe('the auditor, by the heads in files and in the memos of runs', () => {
     expect(named[0]?.detail).toMatch(/no head of it has been published of this log/);
     const publishedAt = '2999-01-01T00:00:00Z';
     const twice = await compareWith([await files(file('twice', [headLike({ epoch: 2, publishedAt })]))]);
-    expect(twice.named).toMatchObject([{ kind: 'head-differs', rowId: 'journal/1', detail: expect.stringMatching(/^Another head/) }]);
+    expect(twice.named).toMatchObject([
+      { kind: 'head-differs', rowId: 'journal/1', detail: expect.stringMatching(/^Another head/) },
+    ]);
   });
 
   test('finds that rows are gone which the epoch has gone on from', async () => {
@@ -352,7 +363,9 @@ describe('both verifiers of a bundle', () => {
     ]);
     const text = await verifiedText(bundle, { heads: path });
     expect(text).toContain(`of the journal of ${company.id} ends with number ${lost.journal}, and its rows are gone.`);
-    expect(text).toMatch(/Epoch 2 began \d{4}-\S+Z and went on after number \d+; Ada Operator has stated why: The disk/);
+    expect(text).toMatch(
+      /Epoch 2 began \d{4}-\S+Z and went on after number \d+; Ada Operator has stated why: The disk/,
+    );
     expect(text).toContain('Nothing differs, but that rests on what an operator has stated');
     expect((await verifyWithBoth(bundle, path, { 'accept-epoch': '2' })).code).toBe(0);
     expect((await verifyWithBoth(bundle, path, { 'accept-epoch': '1' })).code).toBe(3);

@@ -165,7 +165,8 @@ describe('the proof of a write', () => {
     for (const rows of [[], [entry, entry]]) {
       writeFileSync(path, JSON.stringify({ ...json, rows }));
       expect(await verify(VERIFIER, { proof: path, keys })).toMatchObject({ code: 2 });
-      if (noPython === undefined) expect(await verifyInPython(VERIFIER, { proof: path, keys })).toMatchObject({ code: 2 });
+      if (noPython === undefined)
+        expect(await verifyInPython(VERIFIER, { proof: path, keys })).toMatchObject({ code: 2 });
     }
     expect(await check(json, writeKeys('other.json', sealKey('test-key')))).toMatchObject([
       { kind: 'head-signature' },

@@ -112,7 +112,8 @@ function readOptions(args) {
   const rest = [...args];
   while (rest.length > 0) {
     const argument = rest.shift();
-    const [, name, given] = /^--(help|json|heads|keys|proof|time-stamps|as-of|company|accept-epoch)(?:=(.*))?$/s.exec(argument) ?? [];
+    const [, name, given] =
+      /^--(help|json|heads|keys|proof|time-stamps|as-of|company|accept-epoch)(?:=(.*))?$/s.exec(argument) ?? [];
     if (name === undefined) throw new Refusal(`I do not know ${argument}.\n\n${HELP}`);
     const value = name === 'help' || name === 'json' ? true : (given ?? rest.shift());
     if (value === undefined) throw new Refusal(`--${name} needs a value.`);
@@ -133,7 +134,8 @@ async function verifyBundle(options) {
   const logs = [];
   const byText = new Map();
   for (const company of manifest.companies) {
-    for (const log of LOGS) logs.push(await verifyLog({ manifest, company, log, keys, outside, asked, explained: byText }));
+    for (const log of LOGS)
+      logs.push(await verifyLog({ manifest, company, log, keys, outside, asked, explained: byText }));
   }
   const unknown = unknownCompanies({ manifest, asked, signed: logs.flatMap(({ signed }) => signed) }, outside, keys);
   for (const companyId of unknown.companyIds) {
@@ -696,8 +698,7 @@ function byNumberAndLog(one, other) {
 function unknownCompanies({ manifest, asked, signed }, outside, keys) {
   const known = new Set(manifest.companies.map(({ id }) => id));
   const strange = (outside?.all ?? []).filter(({ companyId }) => !known.has(companyId));
-  const isExpected = (head) =>
-    asked.company === null && instantOf(head.publishedAt) <= instantOf(asked.exportedAt);
+  const isExpected = (head) => asked.company === null && instantOf(head.publishedAt) <= instantOf(asked.exportedAt);
   const unknown = strange.filter(isExpected);
   const explained = [];
   const companyIds = idsOf(unknown).filter((id) => {
@@ -1017,7 +1018,9 @@ function logLines(of) {
     ...stretchLines(of),
     ...(behind === 0 ? [] : [`    Behind the last published head: ${behind}, chained and not signed yet.`]),
     ...(archived === 0 ? [] : [`    In the archive of the audit log: ${archived}, checked by their digests alone.`]),
-    ...(erased === 0 ? [] : [`    Of persons whose data was erased: ${erased}, whose salted members nobody can check.`]),
+    ...(erased === 0
+      ? []
+      : [`    Of persons whose data was erased: ${erased}, whose salted members nobody can check.`]),
     ...(earlier === 0 ? [] : [`    Written before the head that precedes them was published: ${earlier}.`]),
     ...unsealedLines(unsealed),
   ];
