@@ -73,6 +73,15 @@ const DIFFERENCES = {
   'outside-company': 'a head that was published is of a company that is not in the bundle',
 };
 
+/** Why a head from outside was not compared, in the order in which it is told. The first two make the verification incomplete. */
+const NOT_COMPARED = {
+  'behind-end': 'they cover rows behind the end of the bundle',
+  'not-in-bundle': 'the company is not in the bundle',
+  'before-start': 'they are of rows before the first of the bundle',
+  'published-later': 'they were published later than the bundle, or than you have asked for',
+  'not-asked': 'you have not asked for the company',
+};
+
 /** What cannot be verified at all: exit code 2. */
 export class Refusal extends Error {}
 /** The first row of a log that differs. */
@@ -640,15 +649,6 @@ function checkHeadsBeyond(walk, asked) {
 function isToItsEnd(walk, { from, to }) {
   return to === null && !(from !== null && walk.next === 1);
 }
-
-/** In this order. The first two make the comparison incomplete: the reader has not asked for less. */
-const NOT_COMPARED = {
-  'behind-end': 'they cover rows behind the end of the bundle',
-  'not-in-bundle': 'the company is not in the bundle',
-  'before-start': 'they are of rows before the first of the bundle',
-  'published-later': 'they were published later than the bundle, or than you have asked for',
-  'not-asked': 'you have not asked for the company',
-};
 
 function isIncomplete({ reason }) {
   return reason === 'behind-end' || reason === 'not-in-bundle';
