@@ -1,4 +1,4 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { pino } from 'pino';
 import { openPool, type Pool } from '../../activities/database.ts';
@@ -181,22 +181,4 @@ export async function loseBehind(client: pg.ClientBase, { companyId, log }: Log,
   await client.query('DELETE FROM seal_heads WHERE company_id = $1 AND log = $2 AND number > $3', [
     ...[companyId, log, number],
   ]);
-}
-
-/** The database is restored to where the heads of these numbers had just been published, and verified by an operator. */
-export async function restoreTo(
-  { owner }: Pick<System, 'owner'>,
-  companyId: string,
-  kept: Readonly<Record<SealedLog, number>>,
-  { operator, reason }: { readonly operator: string; readonly reason: string },
-): Promise<void> {
-  const client = await owner.connect();
-  await client.query("BEGIN; SET LOCAL session_replication_role = 'replica'");
-  for (const log of SEALED_LOGS) await loseBehind(client, { companyId, log }, kept[log]);
-  const epoch = randomUUID();
-  const values = [epoch, operator, reason];
-  await client.query('INSERT INTO operator_verifications (epoch, operator, reason) VALUES ($1, $2, $3)', values);
-  await client.query('UPDATE verification SET epoch = $1', [epoch]);
-  await client.query('COMMIT');
-  client.release();
 }

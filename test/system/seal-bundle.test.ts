@@ -268,12 +268,11 @@ describe('both verifiers name the same first row of', () => {
 });
 
 describe('what the manifest says of itself, which nobody has signed,', () => {
-  const MANIPULATED = MANIPULATIONS['the last rows and heads removed'];
   /** Without the last rows and heads of the journal, as somebody can who has the folder. */
   function cut(name: string, edit: (manifest: Manifest) => void): string {
     const bundle = copyBundle(whole, join(folder.path, name));
     editLog(bundle, { companyId: company.id, log: 'journal' }, (log) =>
-      MANIPULATED?.edit(log, { key, covered, otherCompanyId: other.id }),
+      MANIPULATIONS['the last rows and heads removed']?.edit(log, { key, covered, otherCompanyId: other.id }),
     );
     editManifest(bundle, edit);
     return bundle;
@@ -291,8 +290,8 @@ describe('what the manifest says of itself, which nobody has signed,', () => {
     expect(await verifyWithBoth(dated, { heads: collected })).toMatchObject({
       ...{ code: 0, differences: [], notCompared: [{ ...behind, reason: 'published-later' }] },
     });
-    const received = new Date().toISOString();
-    expect(await verifyWithBoth(dated, { heads: collected, 'as-of': received })).toMatchObject(told);
+    const asOf = { heads: collected, 'as-of': new Date().toISOString() };
+    expect(await verifyWithBoth(dated, asOf)).toMatchObject(told);
     const without = copyBundle(whole, join(folder.path, 'without-company'));
     removeCompany(without, company.id);
     editManifest(without, ({ asked }) => (asked.company = other.id));

@@ -18,6 +18,7 @@ import { runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
 import { EPOCH_FORGERIES } from '../support/epoch-forgeries.ts';
 import { until } from '../support/held-invoice.ts';
+import { restoreTo } from '../support/restored-seal.ts';
 import {
   copyBundle,
   editManifest,
@@ -29,16 +30,7 @@ import {
   verify,
   verifyInPython,
 } from '../support/seal-bundles.ts';
-import {
-  announceNow,
-  loseBehind,
-  publishNow,
-  rebuildLog,
-  restoreTo,
-  sealAllOf,
-  sealKey,
-  signHead,
-} from '../support/seals.ts';
+import { announceNow, loseBehind, publishNow, rebuildLog, sealAllOf, sealKey, signHead } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { inRolledBackTransaction } from '../support/tampering.ts';
 

@@ -164,9 +164,9 @@ describe('the proof of a write', () => {
     }
     for (const rows of [[], [entry, entry]]) {
       writeFileSync(path, JSON.stringify({ ...json, rows }));
-      expect(await verify(VERIFIER, { proof: path, keys })).toMatchObject({ code: 2 });
-      if (noPython === undefined)
-        expect(await verifyInPython(VERIFIER, { proof: path, keys })).toMatchObject({ code: 2 });
+      const second = noPython === undefined ? verifyInPython : verify;
+      expect((await verify(VERIFIER, { proof: path, keys })).code).toBe(2);
+      expect((await second(VERIFIER, { proof: path, keys })).code).toBe(2);
     }
     expect(await check(json, writeKeys('other.json', sealKey('test-key')))).toMatchObject([
       { kind: 'head-signature' },

@@ -1015,8 +1015,8 @@ function logLines(of) {
     `  ${log}: ${rows} ${rows === 1 ? one : many}, numbers ${first} to ${last}${head === null ? '' : `; up to head ${head.position} (number ${head.number}) of ${head.publishedAt}, signed by ${head.keyId}`}`,
     ...(first === 1 ? [] : [`    Not proved: what is before number ${first}. The part follows on a signed head.`]),
     ...timeStampLines(timeStamps),
-    ...stretchLines(of),
     ...(behind === 0 ? [] : [`    Behind the last published head: ${behind}, chained and not signed yet.`]),
+    ...stretchLines(of),
     ...(archived === 0 ? [] : [`    In the archive of the audit log: ${archived}, checked by their digests alone.`]),
     ...(erased === 0
       ? []
