@@ -78,6 +78,8 @@ export type Explained = {
   readonly number: number;
   readonly publishedAt: string;
   readonly epoch: number;
+  /** Left out by a worker of the release before. */
+  readonly beganAt?: string | undefined;
   /** The last number of the log from which the epoch went on; 0 where nothing was left. */
   readonly lastKept: number;
   readonly operator: string;

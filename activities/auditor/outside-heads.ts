@@ -92,9 +92,14 @@ type ChainRow = {
   readonly epoch: number | null;
   /** Whether its sweep has recorded from where the log goes on, if there was anything. */
   readonly is_swept: boolean | null;
+  readonly began_at: string | null;
+  /** Whether a head of that epoch or a later one was published of the log. */
+  readonly has_head: boolean | null;
   readonly last_kept: string | null;
   readonly operator: string | null;
   readonly reason: string | null;
+  /** Another head has the position of this one, and no epoch has begun after it that an operator has stated. */
+  readonly is_other: boolean;
 };
 
 async function compareSigned(
@@ -108,18 +113,21 @@ async function compareSigned(
   const rows = signed.length === 0 ? [] : await ask<ChainRow>(CHAIN_AT_HEADS, valuesOf(signed));
   for (const [i, row] of rows.entries()) {
     const { head, published } = signed[i] as SignedOutsideHead;
-    if (row.digest === head.digest) continue;
+    if (row.digest === head.digest) {
+      if (row.is_other && isFirst(published)) findings.push(otherAtPosition({ published, head }));
+      continue;
+    }
     if (row.is_beyond && row.replayed_until !== null && instantOf(head.publishedAt) > row.replayed_until) {
       notAsked.push({ what: 'the newest heads kept outside', why: 'This standby has not replayed them yet.' });
     } else if (row.epoch !== null && row.is_swept === false) {
       notAsked.push({ what: 'heads kept outside', why: 'The sealer still looks through all rows after a restore.' });
     } else if (!isFirst(published)) continue;
-    else if (row.epoch !== null && row.operator !== null && row.reason !== null) {
+    else if (row.epoch !== null && row.has_head === true && row.operator !== null && row.reason !== null) {
       const { companyId, log, position, number, publishedAt } = head;
       const { epoch, operator, reason, last_kept } = row;
       explained.push({
         ...{ companyId, log, position, number, publishedAt },
-        ...{ epoch, lastKept: Number(last_kept), operator, reason },
+        ...{ epoch, beganAt: row.began_at ?? undefined, lastKept: Number(last_kept), operator, reason },
       });
     } else findings.push(notOnChain({ published, head }, row));
   }
@@ -160,9 +168,17 @@ function forged(published: OutsideHead, head: Head | undefined): Finding {
   );
 }
 
-function notOnChain(outside: SignedOutsideHead, { is_known, is_beyond, epoch, last_kept }: ChainRow): Finding {
-  const unstated =
-    epoch === null ? '' : `; epoch ${epoch} began behind number ${last_kept}, and no operator has stated why`;
+function otherAtPosition(outside: SignedOutsideHead): Finding {
+  return told('head-differs', outside, 'Another head has the position of a head that was kept outside');
+}
+
+function notOnChain(outside: SignedOutsideHead, row: ChainRow): Finding {
+  const { is_known, is_beyond, epoch, last_kept, operator, reason } = row;
+  const why =
+    operator === null || reason === null
+      ? 'no operator has stated why'
+      : 'no head of it has been published of this log';
+  const unstated = epoch === null ? '' : `; epoch ${epoch} began behind number ${last_kept}, and ${why}`;
   const whatIs = is_known
     ? is_beyond
       ? 'A head that was kept outside covers rows that are not there'
@@ -195,30 +211,49 @@ function valuesOf(signed: readonly SignedOutsideHead[]): unknown[] {
     heads.map(({ number }) => number),
     heads.map(({ epoch }) => epoch),
     heads.map(({ publishedAt }) => instantOf(publishedAt)),
+    heads.map(({ position }) => position),
+    signed.map(({ published }) => published.head),
   ];
 }
 
 /**
  * A head ends with a batch. An epoch explains it that is later than the head, began from a lower number, and has sealed the row that
  * has the number now, if there is one: what is left of the rows that the head covers has to be what it was. Nothing was sealed before
- * an epoch whose sweep has recorded nothing of the log, and only then: where batches of before are there, it explains nothing.
- * Instants are compared as text, since a head may have digits that are no day.
+ * an epoch whose sweep has recorded nothing of the log, and only then: where batches of before are there, it explains nothing. Of a
+ * log, a head of the epoch or a later one has to be published, so that nobody without the key explains anything. Instants are
+ * compared as text, since a head may have digits that are no day.
  */
+const BEGAN_AT = `to_char(e.began_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US')`;
+/** By its number; or by its time, where no head of it, or of a later one, is older: nobody has signed when an epoch began. */
+const IS_LATER = `(e.epoch > k.epoch OR ${BEGAN_AT} || '000' > k.published_at COLLATE "C" AND NOT EXISTS (
+  SELECT FROM seal_heads h WHERE (c.id IS NULL OR h.company_id = k.company_id AND h.log = k.log) AND h.epoch >= e.epoch
+    AND to_char(h.published_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || '000' <= k.published_at COLLATE "C"))`;
+/** Epochs of heads never fall. Of a company that is not there, any head of the epoch will do. */
+const HAS_HEAD = `e.epoch <= CASE WHEN c.id IS NULL THEN (SELECT max(h.epoch) FROM seal_heads h)
+  ELSE (SELECT h.epoch FROM seal_heads h WHERE h.company_id = k.company_id AND h.log = k.log
+    ORDER BY h.position DESC LIMIT 1) END`;
 const CHAIN_AT_HEADS = `
 SELECT c.id IS NOT NULL AS is_known, CASE WHEN b.last_number = k.number THEN encode(b.head, 'hex') END AS digest,
   coalesce(b.last_number, 0) < k.number AS is_beyond, e.epoch, e.is_swept, e.last_kept, e.operator, e.reason,
+  e.began_at, e.has_head,
+  p.head IS NOT NULL AND p.head <> k.head AND NOT EXISTS (
+    SELECT FROM seal_epochs e LEFT JOIN operator_verifications o ON o.epoch = e.verification_epoch
+    WHERE ${IS_LATER} AND coalesce(e.operator, o.operator) IS NOT NULL AND coalesce(e.reason, o.reason) IS NOT NULL
+      AND ${HAS_HEAD}) AS is_other,
   CASE WHEN pg_is_in_recovery() THEN to_char((coalesce(pg_last_xact_replay_timestamp(), 'epoch') - interval '1 minute')
     AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') END AS replayed_until
-FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[])
-  WITH ORDINALITY AS k (company_id, log, number, epoch, published_at, place)
+FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[])
+  WITH ORDINALITY AS k (company_id, log, number, epoch, published_at, position, head, place)
 LEFT JOIN companies c ON c.id = k.company_id
+LEFT JOIN seal_heads p ON p.company_id = k.company_id AND p.log = k.log AND p.position = k.position
 LEFT JOIN LATERAL (
   SELECT b.last_number, b.head, b.epoch FROM seal_batches b
   WHERE b.company_id = k.company_id AND b.log = k.log AND b.first_number <= k.number ORDER BY b.first_number DESC LIMIT 1
 ) AS b ON true
 LEFT JOIN LATERAL (
   SELECT e.epoch, coalesce(e.operator, o.operator) AS operator, coalesce(e.reason, o.reason) AS reason,
-    coalesce(s.number, 0)::text AS last_kept, s.number IS NOT NULL OR sweep.is_past AS is_swept
+    coalesce(s.number, 0)::text AS last_kept, s.number IS NOT NULL OR sweep.is_past AS is_swept,
+    ${BEGAN_AT} || 'Z' AS began_at, coalesce(${HAS_HEAD}, false) AS has_head
   FROM seal_epochs e
   CROSS JOIN LATERAL (
     SELECT coalesce(bool_and(p.epoch > e.epoch OR p.phase <> 'sweep entries' OR p.swept_company >= k.company_id), true) AS is_past
@@ -226,8 +261,7 @@ LEFT JOIN LATERAL (
   ) AS sweep
   LEFT JOIN operator_verifications o ON o.epoch = e.verification_epoch
   LEFT JOIN seal_epoch_starts s ON s.company_id = k.company_id AND s.log = k.log AND s.epoch = e.epoch
-  WHERE (e.epoch > k.epoch
-      OR to_char(e.began_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || '000' > k.published_at COLLATE "C")
+  WHERE ${IS_LATER}
     AND coalesce(s.number, 0) < k.number AND (coalesce(b.last_number, 0) < k.number OR e.epoch <= b.epoch)
     AND (s.number IS NOT NULL OR NOT sweep.is_past OR NOT EXISTS (
       SELECT FROM seal_batches o WHERE o.company_id = k.company_id AND o.log = k.log AND o.epoch < e.epoch))

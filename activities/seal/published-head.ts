@@ -19,9 +19,11 @@ export type Head = {
 export type SealKeys = ReadonlyMap<string, KeyObject>;
 
 const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.(\d{1,9}))?Z$/;
+/** With `version`. */
+const MEMBERS = 10;
 const DIGEST = /^[0-9a-f]{64}$/;
 
-/** Undefined where the text is not a head: canonical JSON with all its members. */
+/** Undefined where the text is not a head: canonical JSON with its members and no others. */
 export function readHead(text: string): Head | undefined {
   let head: Partial<Head> & { version?: unknown };
   try {
@@ -37,7 +39,8 @@ export function readHead(text: string): Head | undefined {
     [head.digest, head.root, head.previous].every((digest) => typeof digest === 'string' && DIGEST.test(digest)) &&
     typeof head.companyId === 'string' &&
     typeof head.publishedAt === 'string' &&
-    INSTANT.test(head.publishedAt);
+    INSTANT.test(head.publishedAt) &&
+    Object.keys(head).length === MEMBERS;
   return isWhole ? (head as Head) : undefined;
 }
 

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { SealedLog } from '../../activities/seal/content.ts';
@@ -62,6 +62,15 @@ export function editManifest(folder: string, edit: (manifest: Manifest) => void)
   writeFileSync(path, JSON.stringify(manifest));
 }
 
+/** A company, with its files, as if it had never been in the bundle. */
+export function removeCompany(folder: string, companyId: string): void {
+  rmSync(join(folder, companyId), { recursive: true });
+  editManifest(folder, (manifest) => {
+    manifest.companies = manifest.companies.filter(({ id }: { id: string }) => id !== companyId);
+    manifest.files = manifest.files.filter(({ path }: { path: string }) => !path.startsWith(companyId));
+  });
+}
+
 /** What an owner of the database does who wants no trace: leaves, chain, trees and heads anew, signed with the key. */
 export function sealAnew({ rows, batches, heads }: BundleLog, key: SigningKey): void {
   let chain = NO_DIGEST;
@@ -107,17 +116,24 @@ export type Verified = {
   readonly differences: readonly Difference[] | undefined;
   /** Heads of rows that a restore has taken, and by which epoch. */
   readonly explained: readonly object[] | undefined;
+  /** Heads from outside that were not compared, and why. */
+  readonly notCompared?: readonly object[] | undefined;
+  /** Heads from outside that agree, and are none of the bundle. */
+  readonly unlisted?: readonly object[] | undefined;
   /** What is printed, or why it was refused. */
   readonly told: string;
 };
 
-/** Paths of files. Only the second verifier reads the `example` of docs/seal-format.md. */
+/** Mostly paths of files. Only the second verifier reads the `example` of docs/seal-format.md. */
 export type VerifierOptions = {
   readonly heads?: string;
   readonly keys?: string;
   readonly proof?: string;
   readonly 'time-stamps'?: string;
   readonly example?: string;
+  readonly 'as-of'?: string;
+  readonly company?: string;
+  readonly 'accept-epoch'?: string;
 };
 
 /** By the verifier of the bundle, or with `proof` by that of the bundle in the folder. */
@@ -157,8 +173,10 @@ async function verifiedBy(program: string, args: readonly string[]): Promise<Ver
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
     (error: { code: number; stdout: string; stderr: string }) => error,
   );
-  const { differences, explained }: Partial<Verified> = stdout.startsWith('{') ? JSON.parse(stdout) : {};
-  return { code, differences, explained, told: stdout + stderr };
+  const { differences, explained, notCompared, unlisted }: Partial<Verified> = stdout.startsWith('{')
+    ? JSON.parse(stdout)
+    : {};
+  return { code, differences, explained, notCompared, unlisted, told: stdout + stderr };
 }
 
 /** Each file of a folder, with its access rights. */

@@ -184,6 +184,11 @@ export const MANIPULATIONS: Readonly<Record<string, Manipulation>> = {
     number: batchOf,
     noRow: true,
   },
+  'an epoch that falls': {
+    edit: ({ batches }) => Object.assign(batches.at(-1) ?? {}, { epoch: 0 }),
+    kind: 'epoch-altered',
+    number: ({ batches }) => batches.at(-1)?.first ?? 0,
+  },
   'a tree exchanged': {
     edit(log) {
       const batch = log.batches.find(({ last }) => last >= AT);

@@ -1,13 +1,15 @@
 """Verifies sealed books: a second implementation of docs/seal-format.md, written from that page alone.
 
-    python3 verify_seal.py [--heads FILE] [--keys FILE] FOLDER
+    python3 verify_seal.py [--heads FILE] [--keys FILE] [--as-of TIME] [--company ID] [--accept-epoch N] FOLDER
     python3 verify_seal.py --proof FILE --keys FILE
     python3 verify_seal.py --example FILE
 
 The example is that of the page: with the salts, whose digests are checked as well.
 
 
-Prints {"differences": [{kind, companyId, log, number, id}, ...], "explained": [...]}. Exit code 0: nothing differs. 1: something does. 2: refused.
+Prints {"differences": [{kind, companyId, log, number, id}, ...], "explained": [...], "notCompared": [...], "unlisted": [...]}. Exit code
+0: nothing differs. 1: something does. 2: refused, or heads from outside could not be compared. 3: an epoch explains heads, which
+--accept-epoch does not name.
 Python 3.11 or newer, with its standard library alone.
 """
 
@@ -18,12 +20,14 @@ import json
 import os
 import re
 import sys
+import uuid
 
 LOGS = ("journal", "audit")
 FILE_NAME = re.compile(
     r"([0-9a-f-]{36}/(journal|audit)/(rows-[0-9]{5}|batches|heads)\.ndjson|README\.txt|keys\.json|verify\.mjs)"
 )
 INSTANT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.([0-9]{1,9}))?Z")
+WRITES = uuid.UUID("b3977cab-3beb-4177-b624-c5471d46253b")
 HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -206,7 +210,7 @@ def read_head(published):
         return None
     if not isinstance(head.get("companyId"), str) or not isinstance(head.get("publishedAt"), str):
         return None
-    if INSTANT.fullmatch(head["publishedAt"]) is None:
+    if INSTANT.fullmatch(head["publishedAt"]) is None or len(head) != 10:
         return None
     return head
 
@@ -303,6 +307,9 @@ def read_manifest(folder):
     manifest = read_json(os.path.join(folder, "manifest.json"))
     if manifest.get("format") != "accubooks-seal-bundle" or manifest.get("version") != 1:
         raise Refused("the manifest is of another version")
+    check_epochs(manifest["epochs"])
+    if any(INSTANT.fullmatch(time) is None for time in [manifest["exportedAt"]] + [one["beganAt"] for one in manifest["epochs"]]):
+        raise Refused("a time of the manifest is none")
     listed = set()
     for file in manifest["files"]:
         if FILE_NAME.fullmatch(file["path"]) is None:
@@ -325,17 +332,29 @@ def read_manifest(folder):
     return manifest
 
 
+def check_epochs(epochs):
+    last = 0
+    for one in epochs:
+        if type(one["epoch"]) is not int or one["epoch"] <= last:
+            raise Refused("the epochs are not in their order")
+        last = one["epoch"]
+
+
 # ---- One log
 
 
 class Walk:
-    def __init__(self, folder, manifest, company, log, keys, outside):
+    def __init__(self, folder, manifest, company, log, keys, outside, asked):
+        self.asked = asked
         self.company_id, self.log, self.keys, self.manifest = company["id"], log, keys, manifest
         self.told = company["logs"][log]
-        self.outside = {}
+        self.outside, self.positions = {}, {}
         for head, published in outside:
             if head["companyId"] == self.company_id and head["log"] == log:
                 self.outside.setdefault(head["number"], []).append((head, published))
+                self.positions.setdefault(head["position"], []).append((head, published))
+        self.agreeing, self.listed = {}, set()
+        self.starts = self.told.get("epochs", [])
         of_log = os.path.join(folder, self.company_id, log)
         names = sorted(name for name in os.listdir(of_log) if name.startswith("rows-"))
         self.rows = objects_of(of_log, names)
@@ -343,7 +362,15 @@ class Walk:
         self.heads = objects_of(of_log, ["heads.ndjson"])
         self.upcoming = next(self.heads, None)
         start = self.told["start"]
-        self.next = 1 if start is None else start["number"]
+        check_epochs(self.starts)
+        if start is not None and manifest["asked"]["from"] is None:
+            raise Refused("all days were asked for, and the log begins later")
+        published = [] if start is None else [start["head"]]
+        self.signed = {}
+        for head in map(read_head, published + list(objects_of(of_log, ["heads.ndjson"]))):
+            if head is not None:
+                self.signed.setdefault(head["epoch"], head["publishedAt"])
+        self.first = self.next = 1 if start is None else start["number"]
         self.agreed = self.next - 1
         self.row_epoch = None
         self.explained = []
@@ -381,17 +408,26 @@ class Walk:
             self.differs("head-signature", number)
         if not is_stamped(published):
             self.differs("head-time-stamp", number)
+        for goes_on in self.starts:
+            if goes_on["number"] == head["number"] and (
+                goes_on["epoch"] <= head["epoch"]
+                or goes_on["digest"] != start["digest"]
+                or not is_position(goes_on["head"], head)
+            ):
+                self.differs("epoch-altered", number)
         self.chain = bytes.fromhex(start["digest"])
         self.head, self.head_text = head, published["head"]
         self.row_epoch = head["epoch"]
         self.check_outside(head["number"])
+        self.check_position(published, head, number)
 
     def walk_batch(self, batch):
         first, last = batch.get("first"), batch.get("last")
         if first != self.next or type(last) is not int or last < first:
             self.differs("batch-order", self.next)
         leaves, first_id = [], None
-        self.row_epoch = batch["epoch"]
+        epoch, epoch_before = batch["epoch"], self.row_epoch or 1
+        self.row_epoch = epoch
         for number in range(first, last + 1):
             row = next(self.rows, None)
             if row is None or row.get("number") != number:
@@ -410,12 +446,24 @@ class Walk:
             self.differs("chain-broken", first, first_id)
         if tree_hash(leaves).hex() != batch["root"]:
             self.differs("tree-broken", first, first_id)
+        if type(epoch) is not int or epoch < epoch_before or not all(self.goes_on(start, first, last, epoch) for start in self.starts):
+            self.differs("epoch-altered", first, first_id)
         self.roots.append(bytes.fromhex(batch["root"]))
         if self.upcoming is not None:
             head = read_head(self.upcoming)
             if head is None or head["number"] <= last:
-                self.check_head(self.upcoming, head, last)
+                self.check_head(self.upcoming, head, last, epoch)
                 self.upcoming = next(self.heads, None)
+        if any(start["number"] == last and not is_position(start["head"], self.head) for start in self.starts):
+            self.differs("epoch-altered", first, first_id)
+
+    def goes_on(self, start, first, last, epoch):
+        """Whether the batch fits an epoch that goes on before it, at its end or behind it."""
+        number = start["number"]
+        if number < first:
+            return start["epoch"] <= epoch
+        is_here = number == last and start["digest"] == self.chain.hex()
+        return start["epoch"] > epoch and (number > last or is_here)
 
     def check_row(self, row):
         number, row_id, content = row["number"], row.get("id"), row.get("content")
@@ -436,22 +484,24 @@ class Walk:
         if self.log == "journal" and not is_balanced(value):
             self.differs("entry-unbalanced", number, row_id)
 
-    def check_head(self, published, head, last):
+    def check_head(self, published, head, last, epoch):
         before = self.head
         previous = "0" * 64 if before is None else sha256(self.head_text.encode()).hex()
         if (
             head is None
             or (head["companyId"], head["log"]) != (self.company_id, self.log)
             or head["position"] != (0 if before is None else before["position"]) + 1
-            or head["epoch"] < (1 if before is None else before["epoch"])
+            or head["epoch"] != epoch
             or (head["number"], head["digest"]) != (last, self.chain.hex())
             or (head["root"], head["previous"]) != (tree_hash(self.roots).hex(), previous)
+            or (before is not None and nanoseconds(head["publishedAt"]) < nanoseconds(before["publishedAt"]))
         ):
             self.differs("head-altered", self.since, self.since_id)
         if not is_signed(published, self.keys):
             self.differs("head-signature", self.since, self.since_id)
         if not is_stamped(published):
             self.differs("head-time-stamp", self.since, self.since_id)
+        self.check_position(published, head, self.since)
         self.head, self.head_text = head, published["head"]
         self.roots, self.since, self.since_id = [], last + 1, None
 
@@ -462,39 +512,126 @@ class Walk:
                 self.differs("outside-head-signature", first)
             if head["digest"] == self.chain.hex():
                 self.agreed = number
+                self.agreeing[published["head"]] = head
             elif not self.explain(head, self.row_epoch):
                 self.differs("outside-head", first)
 
+    def check_position(self, published, head, number):
+        """Of one position there is one head, unless an epoch has begun after the other."""
+        for other, kept in self.positions.get(head["position"], []):
+            self.listed.add(published["head"])
+            if kept["head"] == published["head"]:
+                continue
+            if not is_signed(kept, self.keys):
+                self.differs("outside-head-signature", number)
+            signed = list(self.signed.items())
+            epochs = [one for one in self.manifest["epochs"] if is_later(one, other, signed) and is_stated(one)]
+            if not any(has_head(one, signed) for one in epochs):
+                self.differs("outside-head", number)
+
     def explain(self, head, row_epoch):
-        found = explanation(self.manifest, self.told.get("epochs", []), head, row_epoch)
+        found = explanation(self.manifest, self.starts, head, row_epoch, list(self.signed.items()))
         if found is not None and found not in self.explained:
             self.explained.append(found)
         return found is not None
 
+    def is_to_its_end(self):
+        days = self.manifest["asked"]
+        return days["to"] is None and not (days["from"] is not None and self.next == 1)
+
+    def is_expected(self, head):
+        exported = nanoseconds(self.manifest["exportedAt"])
+        return head["number"] >= self.next and self.is_to_its_end() and nanoseconds(head["publishedAt"]) <= exported
+
     def check_heads_beyond(self):
-        if self.manifest["asked"]["to"] is not None:
-            return
         for number in sorted(self.outside):
             for head, published in self.outside[number]:
-                if number >= self.next and nanoseconds(head["publishedAt"]) <= nanoseconds(self.manifest["exportedAt"]):
+                if self.is_expected(head):
                     if not is_signed(published, self.keys):
                         self.differs("outside-head-signature", self.next)
                     if not self.explain(head, None):
                         self.differs("outside-head-beyond", self.next)
 
+    def not_compared(self):
+        heads = [head for found in self.outside.values() for head, _ in found]
+        before = [head for head in heads if head["number"] < self.first - 1]
+        behind = [head for head in heads if head["number"] >= self.next and not self.is_expected(head)]
+        later = [head for head in behind if self.asked.is_later(head)]
+        return counted(
+            {
+                "behind-end": [head for head in behind if not self.asked.is_later(head)],
+                "before-start": before,
+                "published-later": later,
+            }
+        )
 
-def explanation(manifest, starts, head, row_epoch):
+    def unlisted(self):
+        names = ("companyId", "log", "position", "number", "publishedAt")
+        return [{name: head[name] for name in names} for text, head in self.agreeing.items() if text not in self.listed]
+
+
+class Asked:
+    """What the reader has asked for."""
+
+    def __init__(self, manifest, as_of, company_ids):
+        if as_of is not None and INSTANT.fullmatch(as_of) is None:
+            raise Refused("--as-of is no time")
+        self.until, self.company_ids = nanoseconds(as_of or manifest["exportedAt"]), company_ids
+
+    def is_later(self, head):
+        return nanoseconds(head["publishedAt"]) > self.until
+
+    def has(self, company_id):
+        return self.company_ids is None or company_id in self.company_ids
+
+
+def counted(reasons):
+    return [
+        {
+            "companyId": heads[0]["companyId"],
+            "log": heads[0]["log"],
+            "reason": reason,
+            "heads": len(heads),
+            "last": max(head["number"] for head in heads),
+        }
+        for reason, heads in reasons.items()
+        if heads
+    ]
+
+
+def is_position(position, last):
+    return position is None or (type(position) is int and 1 <= position <= (0 if last is None else last["position"]))
+
+
+def is_later(epoch, head, signed):
+    """By its number, or by its time if no head of it, or of a later one, is older than the head."""
+    if epoch["epoch"] > head["epoch"]:
+        return True
+    at = nanoseconds(head["publishedAt"])
+    is_older = any(number >= epoch["epoch"] and nanoseconds(published_at) <= at for number, published_at in signed)
+    return nanoseconds(epoch["beganAt"]) > at and not is_older
+
+
+def has_head(epoch, signed):
+    return any(number >= epoch["epoch"] for number, _ in signed)
+
+
+def is_stated(epoch):
+    return isinstance(epoch.get("operator"), str) and isinstance(epoch.get("reason"), str)
+
+
+def explanation(manifest, starts, head, row_epoch, signed):
     """By the first epoch that began after the head, from a lower number. None where there is none, or nobody has stated why."""
     kept = {start["epoch"]: start["number"] for start in starts}
-    for began in sorted(manifest["epochs"], key=lambda one: one["epoch"]):
+    for began in manifest["epochs"]:
         epoch = began["epoch"]
-        is_later = epoch > head["epoch"] or nanoseconds(began["beganAt"]) > nanoseconds(head["publishedAt"])
-        if not is_later or kept.get(epoch, 0) >= head["number"] or (row_epoch is not None and epoch > row_epoch):
+        if not is_later(began, head, signed) or kept.get(epoch, 0) >= head["number"] or (row_epoch is not None and epoch > row_epoch):
             continue
-        if began["operator"] is None or began["reason"] is None:
+        if not is_stated(began) or not has_head(began, signed):
             return None
         return {name: head[name] for name in ("companyId", "log", "position", "number", "publishedAt")} | {
             "epoch": epoch,
+            "beganAt": began["beganAt"],
             "lastKept": kept.get(epoch, 0),
             "operator": began["operator"],
             "reason": began["reason"],
@@ -512,43 +649,71 @@ def is_balanced(entry):
 # ---- What is asked
 
 
-def verify_bundle(folder, keys_path, heads_paths):
+def verify_bundle(folder, keys_path, heads_paths, as_of, company_ids):
     manifest = read_manifest(folder)
     keys = read_keys(keys_path or os.path.join(folder, "keys.json"))
     outside = [found for path in heads_paths or [] for found in read_outside_heads(path)]
-    differences, explained = [], []
+    asked = Asked(manifest, as_of, company_ids)
+    found = {"differences": [], "explained": [], "notCompared": [], "unlisted": []}
+    signed = []
     for company in manifest["companies"]:
         for log in LOGS:
-            walk = Walk(folder, manifest, company, log, keys, outside)
+            walk = Walk(folder, manifest, company, log, keys, outside, asked)
+            signed += walk.signed.items()
             try:
                 walk.run()
+                found["notCompared"] += walk.not_compared()
+                found["unlisted"] += walk.unlisted()
             except Differs as differs:
-                differences.append(differs.found)
-            explained += walk.explained
-    if manifest["asked"]["company"] is None:
-        known = {company["id"] for company in manifest["companies"]}
-        exported = nanoseconds(manifest["exportedAt"])
-        unknown = {}
-        for head, published in outside:
-            if head["companyId"] not in known and nanoseconds(head["publishedAt"]) <= exported:
-                unknown.setdefault(head["companyId"], []).append((head, published))
-        # A restore may have taken a company, too.
-        gone = {}
-        for company_id, heads in sorted(unknown.items()):
-            heads.sort(key=lambda one: (one[0]["number"], one[0]["log"]))
-            found = [explanation(manifest, [], head, None) if is_signed(published, keys) else None for head, published in heads]
-            if None not in found:
-                gone[company_id] = [one for i, one in enumerate(found) if one not in found[:i]]
-        for company_id in sorted(set(unknown) - set(gone)):
-            differences.append(Differs("outside-company", company_id, "journal", 1).found)
-        explained += [one for found in gone.values() for one in found]
-    return differences, explained
+                found["differences"].append(differs.found)
+            found["explained"] += walk.explained
+    known = {company["id"] for company in manifest["companies"]}
+    exported = nanoseconds(manifest["exportedAt"])
+    unknown, others = {}, {}
+    for head, published in outside:
+        if head["companyId"] in known:
+            continue
+        is_expected = manifest["asked"]["company"] is None and nanoseconds(head["publishedAt"]) <= exported
+        (unknown if is_expected else others).setdefault(head["companyId"], []).append((head, published))
+    # A restore may have taken a company, too.
+    for company_id, heads in sorted(unknown.items()):
+        heads.sort(key=lambda one: (one[0]["number"], one[0]["log"]))
+        of_heads = [
+            explanation(manifest, [], head, None, signed) if is_signed(published, keys) else None
+            for head, published in heads
+        ]
+        if None in of_heads:
+            found["differences"].append(Differs("outside-company", company_id, "journal", 1).found)
+        else:
+            found["explained"] += [one for i, one in enumerate(of_heads) if one not in of_heads[:i]]
+    for company_id, heads in sorted(others.items()):
+        for log in LOGS:
+            of_log = [head for head, _ in heads if head["log"] == log]
+            wanted = of_log if asked.has(company_id) else []
+            found["notCompared"] += counted(
+                {
+                    "not-in-bundle": [head for head in wanted if not asked.is_later(head)],
+                    "published-later": [head for head in wanted if asked.is_later(head)],
+                    "not-asked": [] if wanted else of_log,
+                }
+            )
+    return found
+
+
+def exit_code(found, accepted):
+    if found["differences"]:
+        return 1
+    if any(one["reason"] in ("behind-end", "not-in-bundle") for one in found["notCompared"]):
+        return 2
+    return 0 if all(str(one["epoch"]) in accepted for one in found["explained"]) else 3
 
 
 def verify_proof(path, keys_path):
     proof, keys = read_json(path), read_keys(keys_path)
     if not proof["rows"]:
         raise Refused("the proof has no rows")
+    if any(len([row for row in proof["rows"] if row["log"] == log]) > 1 for log in LOGS):
+        raise Refused("the proof has two rows of one log")
     differences = []
     for row in proof["rows"]:
         kind, row_id = check_proof(proof, row, keys)
@@ -573,13 +738,25 @@ def verify_example(path):
             found = (digests, leaf_of(row["content"]).hex(), chain.hex(), number)
             if found != (expected, row["leaf"], row["chain"], row["number"]):
                 wrong.append(f"{log} {number}")
-    root = tree_hash([leaf_of(row["content"]) for row in example["journal"]]).hex()
-    head = read_head(example["journalHead"])
-    if root != example["journalRoot"] or (head["root"], head["digest"]) != (root, example["journal"][-1]["chain"]):
-        wrong.append("root")
-    signature = base64.b64decode(example["journalHead"]["signature"])
-    if not is_signature(public, example["journalHead"]["head"].encode(), signature):
-        wrong.append("signature")
+    leaves = [leaf_of(row["content"]) for row in example["journal"]]
+    roots, before = [], None
+    upcoming = list(example["journalHeads"])
+    for batch in example["journalBatches"]:
+        roots.append(tree_hash(leaves[batch["first"] - 1 : batch["last"]]))
+        if (batch["root"], batch["head"]) != (roots[-1].hex(), example["journal"][batch["last"] - 1]["chain"]):
+            wrong.append(f"batch {batch['first']}")
+        head = read_head(upcoming[0])
+        if head["number"] != batch["last"]:
+            continue
+        published = upcoming.pop(0)
+        previous = "0" * 64 if before is None else sha256(before.encode()).hex()
+        if (head["root"], head["digest"], head["previous"]) != (tree_hash(roots).hex(), batch["head"], previous):
+            wrong.append(f"head {head['position']}")
+        if not is_signature(public, published["head"].encode(), base64.b64decode(published["signature"])):
+            wrong.append(f"signature {head['position']}")
+        roots, before = [], published["head"]
+    if upcoming or not before:
+        wrong.append("heads")
     return wrong
 
 
@@ -600,6 +777,11 @@ def check_proof(proof, row, keys):
         raise Refused("a content is of another version")
     if (value["companyId"], value["log"], value["writeId"]) != (proof["companyId"], row["log"], proof["writeId"]):
         return "row-foreign", row_id
+    if row["log"] == "audit" and value["idempotencyKey"] != proof["key"]:
+        return "row-foreign", row_id
+    name = f"company:{proof['companyId']}:op:{value['operation']}:key:{proof['key']}"
+    if proof["writeId"] not in (None, str(uuid.uuid5(WRITES, name))):
+        return "row-foreign", row_id
     if row["log"] == "journal" and not is_balanced(value):
         return "entry-unbalanced", row_id
     found = bytes.fromhex(row["leaf"])
@@ -618,27 +800,28 @@ def check_proof(proof, row, keys):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--heads", action="append")
-    for name in ("--keys", "--proof", "--example"):
+    for name in ("--heads", "--company", "--accept-epoch"):
+        parser.add_argument(name, action="append")
+    for name in ("--keys", "--proof", "--example", "--as-of"):
         parser.add_argument(name)
     parser.add_argument("folder", nargs="?")
     asked = parser.parse_args()
-    explained = []
+    found = {"explained": [], "notCompared": [], "unlisted": []}
     try:
         if asked.example is not None:
-            differences = verify_example(asked.example)
+            found["differences"] = verify_example(asked.example)
         elif asked.proof is None:
-            differences, explained = verify_bundle(asked.folder, asked.keys, asked.heads)
+            found = verify_bundle(asked.folder, asked.keys, asked.heads, asked.as_of, asked.company)
         else:
-            differences = verify_proof(asked.proof, asked.keys)
+            found["differences"] = verify_proof(asked.proof, asked.keys)
     except Refused as refused:
         print(refused, file=sys.stderr)
         return 2
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         print(f"something in it has another form: {error!r}", file=sys.stderr)
         return 2
-    print(json.dumps({"differences": differences, "explained": explained}))
-    return 1 if differences else 0
+    print(json.dumps(found))
+    return exit_code(found, asked.accept_epoch or [])
 
 
 if __name__ == "__main__":

@@ -14,8 +14,10 @@ import {
   editContent,
   editLog,
   editManifest,
+  type Manifest,
   modesOf,
   pythonMissing,
+  removeCompany,
   sealAnew,
   type Verified,
   type VerifierOptions,
@@ -24,7 +26,7 @@ import {
   verifyInPython,
 } from '../support/seal-bundles.ts';
 import { behindAgreed, doubleAmounts, MANIPULATIONS, rowOf } from '../support/seal-manipulations.ts';
-import { publishNow, sealAllOf, sealKey, stampNow } from '../support/seals.ts';
+import { publishNow, sealAllOf, sealKey, signHead, stampNow } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { startAuthority, type TestAuthority } from '../support/time-stamp-authority.ts';
 
@@ -105,7 +107,10 @@ async function exported(name: string, days: { from?: string; to?: string } = {},
 async function verifyWithBoth(bundle: string, options: VerifierOptions = {}): Promise<Verified> {
   const found = await verify(bundle, options);
   const second = noPython === undefined ? await verifyInPython(bundle, options) : found;
-  expect([second.code, second.differences], second.told).toEqual([found.code, found.differences]);
+  const compared = ({ code, differences, explained, notCompared, unlisted }: Verified) => [
+    ...[code, differences, explained, notCompared, unlisted],
+  ];
+  expect(compared(second), second.told).toEqual(compared(found));
   return found;
 }
 
@@ -203,7 +208,14 @@ describe('a bundle', () => {
     expect(readFileSync(join(later, 'README.txt'), 'utf8')).toContain('this is a part of the books');
     const until = await exported('until', { to: fiveDaysAgo });
     expect(await verifiedText(until, { heads: collected })).toContain(`numbers 1 to ${covered.at(-2)}; up to head`);
-    expect(await differencesOf(until, { heads: collected })).toEqual([]);
+    const behind = { companyId: company.id, log: 'journal', heads: 1, last: covered.at(-1) };
+    expect(await verifyWithBoth(until, { heads: collected })).toMatchObject({
+      ...{ code: 2, differences: [], notCompared: [{ ...behind, reason: 'behind-end' }] },
+    });
+    const asOf = `${fiveDaysAgo}T23:59:59Z`;
+    expect(await verifyWithBoth(until, { heads: collected, 'as-of': asOf })).toMatchObject({
+      ...{ code: 0, differences: [], notCompared: [{ ...behind, reason: 'published-later' }] },
+    });
     expect(await verifiedText(await exported('empty', { from: '2999-01-01' }))).toContain('journal: no entries');
 
     editManifest(later, ({ companies }) => {
@@ -247,15 +259,74 @@ describe('both verifiers name the same first row of', () => {
 
   test('a company that is gone, where heads of it are known', async () => {
     const bundle = copyBundle(whole, join(folder.path, 'gone'));
-    rmSync(join(bundle, company.id), { recursive: true });
-    editManifest(bundle, (manifest) => {
-      manifest.companies = manifest.companies.filter(({ id }: { id: string }) => id !== company.id);
-      manifest.files = manifest.files.filter(({ path }: { path: string }) => !path.startsWith(company.id));
-    });
+    removeCompany(bundle, company.id);
     expect(await differencesOf(bundle)).toEqual([]);
     expect(await differencesOf(bundle, { heads: collected })).toEqual([
       { kind: 'outside-company', companyId: company.id, log: 'journal', number: 1, id: null },
     ]);
+  });
+});
+
+describe('what the manifest says of itself, which nobody has signed,', () => {
+  /** Without the last rows and heads of the journal, as somebody can who has the folder. */
+  function cut(name: string, edit: (manifest: Manifest) => void): string {
+    const bundle = copyBundle(whole, join(folder.path, name));
+    editLog(bundle, { companyId: company.id, log: 'journal' }, (log) =>
+      MANIPULATIONS['the last rows and heads removed']?.edit(log, { key, covered, otherCompanyId: other.id }),
+    );
+    editManifest(bundle, edit);
+    return bundle;
+  }
+
+  test('hides no head from outside: each that is not compared is told, and no success', async () => {
+    const ofDays = cut('cut-days', ({ asked }) => (asked.to = '2020-01-01'));
+    const behind = { companyId: company.id, log: 'journal', heads: 1, last: covered.at(-1) };
+    const told = { code: 2, differences: [], notCompared: [{ ...behind, reason: 'behind-end' }] };
+    expect(await verifyWithBoth(ofDays, { heads: collected })).toMatchObject(told);
+    expect(await verifiedText(ofDays, { heads: collected })).toContain(
+      `Not compared: 1 head, the last of number ${covered.at(-1)} of the journal of ${company.id}: they cover rows behind`,
+    );
+    const dated = cut('cut-dated', (manifest) => (manifest.exportedAt = '2020-01-01T00:00:00.000000Z'));
+    expect(await verifyWithBoth(dated, { heads: collected })).toMatchObject({
+      ...{ code: 0, differences: [], notCompared: [{ ...behind, reason: 'published-later' }] },
+    });
+    const asOf = { heads: collected, 'as-of': new Date().toISOString() };
+    expect(await verifyWithBoth(dated, asOf)).toMatchObject(told);
+    const without = copyBundle(whole, join(folder.path, 'without-company'));
+    removeCompany(without, company.id);
+    editManifest(without, ({ asked }) => (asked.company = other.id));
+    const all = { ...behind, heads: covered.length };
+    expect(await verifyWithBoth(without, { heads: collected })).toMatchObject({
+      ...{ code: 2, differences: [], notCompared: [{ ...all, reason: 'not-in-bundle' }] },
+    });
+    expect(await verifyWithBoth(without, { heads: collected, company: other.id })).toMatchObject({
+      ...{ code: 0, differences: [], notCompared: [{ ...all, reason: 'not-asked' }] },
+    });
+  });
+
+  test('cuts off no beginning: without days a log begins with number 1', async () => {
+    const bundle = await exported('of-late-as-whole', { from: new Date().toISOString().slice(0, 10) });
+    editManifest(bundle, ({ asked }) => (asked.from = null));
+    expect(await verifyWithBoth(bundle)).toMatchObject({
+      ...{ code: 2, differences: undefined, told: expect.stringMatching(/begins later/) },
+    });
+  });
+});
+
+test('both verifiers find two heads of one position, and tell a head that agrees and is not in the bundle', async () => {
+  const last = JSON.parse(journal.heads.at(-1)?.head ?? '');
+  const kept = (name: string, changed: object) => {
+    const path = join(folder.path, name);
+    writeFileSync(path, `${JSON.stringify(signHead({ ...last, ...changed }, key))}\n`);
+    return path;
+  };
+  const twice = kept('twice.ndjson', { root: '2'.repeat(64) });
+  expect(await differencesOf(whole, { heads: twice })).toMatchObject([
+    { kind: 'outside-head', companyId: company.id, log: 'journal', number: (covered.at(-2) ?? 0) + 1 },
+  ]);
+  const another = kept('another.ndjson', { position: 99 });
+  expect(await verifyWithBoth(whole, { heads: another })).toMatchObject({
+    ...{ code: 0, differences: [], unlisted: [{ log: 'journal', position: 99, number: covered.at(-1) }] },
   });
 });
 
@@ -303,6 +374,11 @@ describe('both verifiers refuse a bundle', () => {
       'with a file that is not listed',
       (bundle) => writeFileSync(join(bundle, company.id, 'journal/rows-00002.ndjson'), ''),
       /is not listed/,
+    ],
+    [
+      'with epochs that are not in their order',
+      (bundle) => editManifest(bundle, ({ epochs }) => epochs.push(epochs[0])),
+      /not in their order/,
     ],
     [
       'of another version',

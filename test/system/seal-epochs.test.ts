@@ -16,12 +16,16 @@ import { memoHeadsCheck } from '../../worker/auditor/memo-heads-check.ts';
 import { auditIn } from '../support/audit.ts';
 import { runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
+import { EPOCH_FORGERIES } from '../support/epoch-forgeries.ts';
 import { until } from '../support/held-invoice.ts';
+import { restoreTo } from '../support/restored-seal.ts';
 import {
   copyBundle,
   editManifest,
+  type Manifest,
   pythonMissing,
   type Verified,
+  type VerifierOptions,
   verifiedText,
   verify,
   verifyInPython,
@@ -52,7 +56,7 @@ beforeAll(async () => {
   await company.invoice();
   kept = await sealAndPublish();
   lost = await sealAndPublish();
-  await restore();
+  await restoreTo(system, company.id, kept, OPERATOR);
   await sealAndPublish();
   const query = `WorkflowType = 'announceHeads' AND TaskQueue = '${system.environment['TEMPORAL_TASK_QUEUE']}-events'`;
   await until('the runs to be listed', async () => (await system.temporal.workflow.count(query)).count === 3);
@@ -74,20 +78,6 @@ async function sealAndPublish(): Promise<Record<SealedLog, number>> {
     [company.id],
   );
   return Object.fromEntries(rows.map(({ log, number }) => [log, number])) as Record<SealedLog, number>;
-}
-
-/** The database is restored to where the first heads had just been published, and verified by an operator. */
-async function restore(): Promise<void> {
-  const client = await system.owner.connect();
-  await client.query("BEGIN; SET LOCAL session_replication_role = 'replica'");
-  for (const log of SEALED_LOGS) await loseBehind(client, { companyId: company.id, log }, kept[log]);
-  const epoch = randomUUID();
-  await client.query('INSERT INTO operator_verifications (epoch, operator, reason) VALUES ($1, $2, $3)', [
-    ...[epoch, OPERATOR.operator, OPERATOR.reason],
-  ]);
-  await client.query('UPDATE verification SET epoch = $1', [epoch]);
-  await client.query('COMMIT');
-  client.release();
 }
 
 const memos = () => {
@@ -127,7 +117,7 @@ function headLike(changed: object, { signedBy = key, position = 1 } = {}) {
 
 const explainedBy = (log: SealedLog) => ({
   ...{ companyId: company.id, log, position: 2, number: lost[log], publishedAt: expect.any(String) },
-  ...{ epoch: 2, lastKept: kept[log], ...OPERATOR },
+  ...{ epoch: 2, beganAt: expect.any(String), lastKept: kept[log], ...OPERATOR },
 });
 const told = (named: readonly Finding[]) => named.map(({ kind, rowId }) => `${kind} ${rowId}`).toSorted();
 const inOrder = (explained: readonly { log: string }[]) => explained.toSorted((a, b) => (a.log < b.log ? 1 : -1));
@@ -195,13 +185,26 @@ describe('the auditor, by the heads in files and in the memos of runs', () => {
     }
   });
 
+  test('takes no epoch as an explanation of which no head was published, and finds two heads of one position', async () => {
+    const { named, explained } = await compareWith([memos()], (client) =>
+      client.query("DELETE FROM seal_heads WHERE company_id = $1 AND log = 'journal' AND position = 2", [company.id]),
+    );
+    expect([told(named), explained.map(({ log }) => log)]).toEqual([['head-differs journal/2'], ['audit']]);
+    expect(named[0]?.detail).toMatch(/no head of it has been published of this log/);
+    const publishedAt = '2999-01-01T00:00:00Z';
+    const twice = await compareWith([await files(file('twice', [headLike({ epoch: 2, publishedAt })]))]);
+    expect(twice.named).toMatchObject([
+      { kind: 'head-differs', rowId: 'journal/1', detail: expect.stringMatching(/^Another head/) },
+    ]);
+  });
+
   test('finds that rows are gone which the epoch has gone on from', async () => {
     const { named, explained } = await compareWith([memos()], (client) =>
       loseBehind(client, { companyId: company.id, log: 'audit' }, 0),
     );
     const ofAudit = named.filter(({ rowId }) => rowId?.startsWith('audit'));
-    expect(told(ofAudit)).toEqual(['head-missing audit/1', 'head-missing audit/2']);
-    expect(explained).toHaveLength(2);
+    expect(told(ofAudit)).toEqual(['head-missing audit/1', 'head-missing audit/2', 'head-missing audit/2']);
+    expect(explained).toHaveLength(1);
   });
 
   test('explains nothing that the epoch has not recorded, and cannot ask before its sweep, nor by a key that is lost', async () => {
@@ -337,7 +340,7 @@ describe('npm run audit:verify -- --heads', () => {
 });
 
 describe('both verifiers of a bundle', () => {
-  async function bundleOf(name: string, edit: (manifest: { epochs: object[]; companies: { logs: object }[] }) => void) {
+  async function bundleOf(name: string, edit: (manifest: Manifest) => void) {
     const path = join(folder.path, name);
     await asAuditor(system.environment['AUDITOR_DATABASE_URL'] as string, (auditor) =>
       exportBundle(auditor, { folder: path, company: undefined, from: null, to: null }),
@@ -347,9 +350,10 @@ describe('both verifiers of a bundle', () => {
     return bundle;
   }
 
-  async function verifyWithBoth(bundle: string, heads: string): Promise<Verified> {
-    const found = await verify(bundle, { heads });
-    const second = noPython === undefined ? await verifyInPython(bundle, { heads }) : found;
+  async function verifyWithBoth(bundle: string, heads?: string, more: VerifierOptions = {}): Promise<Verified> {
+    const options = { ...(heads === undefined ? {} : { heads }), ...more };
+    const found = await verify(bundle, options);
+    const second = noPython === undefined ? await verifyInPython(bundle, options) : found;
     expect([second.code, second.differences, second.explained], second.told).toEqual([
       ...[found.code, found.differences, found.explained],
     ]);
@@ -361,15 +365,18 @@ describe('both verifiers of a bundle', () => {
     const gone = randomUUID();
     const path = file('with-a-company', [headLike({ companyId: gone })]);
     const { code, differences, explained, told } = await verifyWithBoth(bundle, path);
-    expect([code, differences], told).toEqual([0, []]);
+    expect([code, differences], told).toEqual([3, []]);
     expect(explained).toEqual([
       ...SEALED_LOGS.map(explainedBy),
       expect.objectContaining({ companyId: gone, epoch: 2, lastKept: 0, ...OPERATOR }),
     ]);
-    expect(await verifiedText(bundle, { heads: path })).toContain(
-      `of the journal of ${company.id} ends with number ${lost.journal}, and its rows are gone. Epoch 2 went on after number ` +
-        `${kept.journal}; Ada Operator has stated why: The disk of the database broke`,
+    const text = await verifiedText(bundle, { heads: path });
+    expect(text).toContain(`of the journal of ${company.id} ends with number ${lost.journal}, and its rows are gone.`);
+    expect(text).toMatch(
+      /Epoch 2 began \d{4}-\S+Z and went on after number \d+; Ada Operator has stated why: The disk/,
     );
+    expect(text).toContain('Nothing differs, but that rests on what an operator has stated');
+    expect((await verifyWithBoth(bundle, path, { 'accept-epoch': '2' })).code).toBe(0);
   });
 
   test('find it where nobody has stated why, as in a bundle of before', async () => {
@@ -391,9 +398,18 @@ describe('both verifiers of a bundle', () => {
       { kind: 'outside-head', log: 'journal', number: 1 },
     ]);
     const late = { epoch: 2, publishedAt: new Date().toISOString() };
-    const after = file('after', [headLike({ number: 999, ...late })]);
+    const after = file('after', [headLike({ number: 999, position: 7, ...late })]);
     expect((await verifyWithBoth(await bundleOf('late', () => undefined), after)).differences).toMatchObject([
       { kind: 'outside-head-beyond', log: 'journal' },
     ]);
+  });
+
+  test.each(Object.entries(EPOCH_FORGERIES))('find an epoch that %s', async (name, { edit, kind, byHeads }) => {
+    const bundle = await bundleOf(name.replaceAll(/\W+/g, '-'), () => undefined);
+    edit(bundle, company.id);
+    const { code, differences, explained } = await verifyWithBoth(bundle, byHeads && collected);
+    expect(code).toBe(1);
+    expect(differences).toMatchObject([{ kind, companyId: company.id, log: 'journal' }]);
+    expect(explained).not.toContainEqual(expect.objectContaining({ log: 'journal' }));
   });
 });

@@ -158,6 +158,16 @@ describe('the proof of a write', () => {
       { kind: 'row-foreign' },
       { kind: 'row-foreign' },
     ]);
+    // Of another write: the rows are real, and what is said of them is not.
+    for (const key of ['paid', 'never-written']) {
+      expect(await check({ ...json, key })).toMatchObject([{ kind: 'row-foreign' }, { kind: 'row-foreign' }]);
+    }
+    for (const rows of [[], [entry, entry]]) {
+      writeFileSync(path, JSON.stringify({ ...json, rows }));
+      const second = noPython === undefined ? verifyInPython : verify;
+      expect((await verify(VERIFIER, { proof: path, keys })).code).toBe(2);
+      expect((await second(VERIFIER, { proof: path, keys })).code).toBe(2);
+    }
     expect(await check(json, writeKeys('other.json', sealKey('test-key')))).toMatchObject([
       { kind: 'head-signature' },
       { kind: 'head-signature' },
@@ -197,6 +207,7 @@ describe('the proof of a write', () => {
       expect(json.rows.map(({ log }: { log: string }) => log)).toEqual(['audit']);
       expect(JSON.parse(json.rows[0].content)).toMatchObject({ status: 'failed', errorCode, idempotencyKey: name });
       expect(await check(json)).toEqual([]);
+      expect(await check({ ...json, key: 'another' })).toMatchObject([{ kind: 'row-foreign', log: 'audit' }]);
     }
   });
 

@@ -21,7 +21,8 @@ To verify it you need Node 20 or newer (https://nodejs.org), no network and noth
 
 It says for each company how many journal entries and rows of the audit log are here, up to which published head, and by
 which keys it is signed. It exits with 0 if nothing differs, with 1 if something does, and names the first row that differs,
-and with 2 if the bundle is incomplete.
+with 2 if the bundle is incomplete or heads that you have could not be compared with it, and with 3 if nothing differs, but rows that
+a head names are gone and the operator has stated why.
 
 WHAT IT PROVES
 

@@ -104,7 +104,8 @@ async function exportLog(
         const content = row.content?.(saltOf(batch, number)) ?? null;
         if (isArchived) archived += 1;
         const line = { number: Number(number), id, leaf: leaf.toString('hex'), content };
-        await rows.write(isArchived ? { ...line, archived: true } : line);
+        const isErased = batch.erased?.[String(number)] !== undefined;
+        await rows.write({ ...line, ...(isArchived ? { archived: true } : {}), ...(isErased ? { erased: true } : {}) });
       }
       const { head, root, epoch } = batch;
       await batches.write(jsonLine({ ...range, head: head.toString('hex'), root: root.toString('hex'), epoch }));

@@ -16,24 +16,30 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const HELP = `Usage: node verify.mjs [--heads FILE] [--keys FILE] [--time-stamps DIR] [--json]
+const HELP = `Usage: node verify.mjs [--heads FILE] [--keys FILE] [--as-of TIME] [--company ID] [--accept-epoch N] [--time-stamps DIR] [--json]
        node verify.mjs --proof FILE [--keys FILE] [--json]
 
 Verifies the bundle in the folder of this file, or the proof of one write (GET /api/writes/{key}/proof).
 
   --heads FILE  heads that you have collected outside, one JSON object a line: each must be on the chain; as often as needed
   --keys FILE   the public keys as you have kept them (a JWK set), used in the place of the bundle's own
+  --as-of TIME  heads from outside that were published later (RFC 3339, in UTC) are not asked for: they are told and not compared
+  --company ID  heads from outside of other companies are not asked for; as often as needed
+  --accept-epoch N   you know why rows were gone when this epoch began: heads that it explains no longer make the exit code 3
   --time-stamps DIR  write the heads that have time stamps, and their tokens, into an empty folder: what this program does
                 not check, whose stamps they are, OpenSSL does
   --json        print JSON
 
-Exit code 0: nothing differs. 1: something differs, and the first row is named. 2: it cannot be verified.`;
+Exit code 0: nothing differs. 1: something differs, and the first row is named. 2: it cannot be verified, or heads from
+outside could not be compared. 3: nothing differs, but heads are explained by a statement of the operator alone.`;
 
 const FILE = fileURLToPath(import.meta.url);
 const FOLDER = dirname(FILE);
 const FORMAT = 'accubooks-seal-bundle';
 const LOGS = /** @type {const} */ (['journal', 'audit']);
+const HEAD_MEMBERS = 10;
 const NO_DIGEST = Buffer.alloc(32);
+const WRITE_NAMESPACE = Buffer.from('b3977cab3beb4177b624c5471d46253b', 'hex');
 const ZEROS = '0'.repeat(64);
 const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.(\d{1,9}))?Z$/;
 /** In DER: id-ct-TSTInfo (RFC 3161) and SHA-256. */
@@ -41,15 +47,18 @@ const TST_INFO = '060b2a864886f70d0109100104';
 const SHA256 = '0609608648016503040201';
 const GENERALIZED_TIME = /^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\.\d+)?Z$/;
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
+/** Options that may be given more than once. */
+const REPEATED = { heads: true, company: true, 'accept-epoch': true };
 const ROW_NAMES = { journal: ['entry', 'entries'], audit: ['audit row', 'audit rows'] };
 
 const DIFFERENCES = {
   'row-order': 'this number should follow here, and does not: a row is missing, is here twice, or stands elsewhere',
   'row-missing': 'this row was sealed, and is gone from the books',
   'row-altered': 'this row is not what was sealed',
-  'row-foreign': 'this row is of another company or log, or has another ID',
+  'row-foreign': 'this row is of another company, log or write, or has another ID',
   'entry-unbalanced': 'the lines of this entry do not add up to zero',
   'batch-order': 'the batches do not follow one another',
+  'epoch-altered': 'the epochs do not fit the batch that begins here: where one goes on from is not what it says',
   'chain-broken':
     'the chain does not lead from the rows before through the batch that begins here: rows were exchanged, moved or sealed anew',
   'tree-broken': 'the tree of the batch that begins here is not that of its rows',
@@ -62,6 +71,15 @@ const DIFFERENCES = {
   'outside-head-signature': 'a head from outside over the rows from here on is not signed by a known key',
   'outside-head-beyond': 'a head that was published covers rows from here on that are not in the bundle',
   'outside-company': 'a head that was published is of a company that is not in the bundle',
+};
+
+/** Why a head from outside was not compared, in the order in which it is told. The first two make the verification incomplete. */
+const NOT_COMPARED = {
+  'behind-end': 'they cover rows behind the end of the bundle',
+  'not-in-bundle': 'the company is not in the bundle',
+  'before-start': 'they are of rows before the first of the bundle',
+  'published-later': 'they were published later than the bundle, or than you have asked for',
+  'not-asked': 'you have not asked for the company',
 };
 
 /** What cannot be verified at all: exit code 2. */
@@ -99,16 +117,19 @@ async function main() {
 }
 
 function readOptions(args) {
-  const options = {};
+  const options = { 'accept-epoch': [] };
   const rest = [...args];
   while (rest.length > 0) {
     const argument = rest.shift();
-    const [, name, given] = /^--(help|json|heads|keys|proof|time-stamps)(?:=(.*))?$/s.exec(argument) ?? [];
+    const [, name, given] =
+      /^--(help|json|heads|keys|proof|time-stamps|as-of|company|accept-epoch)(?:=(.*))?$/s.exec(argument) ?? [];
     if (name === undefined) throw new Refusal(`I do not know ${argument}.\n\n${HELP}`);
     const value = name === 'help' || name === 'json' ? true : (given ?? rest.shift());
-    if (value === undefined) throw new Refusal(`--${name} needs a path.`);
-    options[name] = name === 'heads' ? [...(options.heads ?? []), value] : value;
+    if (value === undefined) throw new Refusal(`--${name} needs a value.`);
+    options[name] = name in REPEATED ? [...(options[name] ?? []), value] : value;
   }
+  if (options['as-of'] !== undefined && !INSTANT.test(options['as-of']))
+    throw new Refusal('--as-of needs a time in UTC, such as 2026-04-01T00:00:00Z.');
   return options;
 }
 
@@ -118,22 +139,35 @@ async function verifyBundle(options) {
   const manifest = await readManifest();
   const keys = readKeys(options.keys ?? join(FOLDER, 'keys.json'));
   const outside = options.heads === undefined ? undefined : await readOutsideHeads(options.heads);
+  const asked = { ...manifest.asked, exportedAt: manifest.exportedAt, asOf: options['as-of'], ids: options.company };
   const logs = [];
   const byText = new Map();
   for (const company of manifest.companies) {
-    for (const log of LOGS) logs.push(await verifyLog({ manifest, company, log, keys, outside, explained: byText }));
+    for (const log of LOGS)
+      logs.push(await verifyLog({ manifest, company, log, keys, outside, asked, explained: byText }));
   }
-  const unknown = unknownCompanies(manifest, outside, keys);
+  const unknown = unknownCompanies({ manifest, asked, signed: logs.flatMap(({ signed }) => signed) }, outside, keys);
   for (const companyId of unknown.companyIds) {
     const place = { companyId, log: 'journal', number: 1, id: null };
     logs.push({ companyId, log: 'journal', rows: 0, difference: { kind: 'outside-company', ...place } });
   }
-  const differences = logs.flatMap(({ difference }) => (difference === undefined ? [] : [difference]));
-  const explained = [...byText.values(), ...unknown.explained];
+  const found = {
+    differences: logs.flatMap(({ difference }) => (difference === undefined ? [] : [difference])),
+    explained: [...byText.values(), ...unknown.explained],
+    notCompared: [...logs.flatMap((log) => log.notCompared ?? []), ...unknown.notCompared],
+    unlisted: logs.flatMap((log) => log.unlisted ?? []),
+  };
   if (options['time-stamps'] !== undefined) await writeTimeStamps(options['time-stamps'], manifest, outside);
-  if (options.json) console.log(JSON.stringify({ logs, differences, explained, outside: outside?.told }));
-  else printBundle({ manifest, keys, logs, differences, explained, outside, ownKeys: options.keys === undefined });
-  if (differences.length > 0) process.exitCode = 1;
+  if (options.json) console.log(JSON.stringify({ logs, ...found, outside: outside?.told }));
+  else printBundle({ manifest, keys, logs, ...found, outside, ownKeys: options.keys === undefined });
+  process.exitCode = exitCodeOf(found, options['accept-epoch']);
+}
+
+/** Of several reasons the one that weighs most. */
+function exitCodeOf({ differences, explained, notCompared }, accepted) {
+  if (differences.length > 0) return 1;
+  if (notCompared.some(isIncomplete)) return 2;
+  return explained.every(({ epoch }) => accepted.includes(String(epoch))) ? 0 : 3;
 }
 
 /** Refuses a bundle that is not as it was exported. (Who changes it on purpose changes the manifest as well: the rest is below.) */
@@ -146,6 +180,9 @@ async function readManifest() {
   }
   if (!Array.isArray(manifest.files) || !Array.isArray(manifest.companies))
     throw new Refusal('manifest.json is incomplete.');
+  checkEpochList(manifest.epochs, 'manifest.json');
+  if (!manifest.epochs.every(({ beganAt }) => INSTANT.test(beganAt)) || !INSTANT.test(manifest.exportedAt))
+    throw new Refusal('manifest.json has a time that is none.');
   const listed = new Set(['manifest.json']);
   for (const { path: name, bytes, sha256: digest } of manifest.files) {
     if (
@@ -181,10 +218,22 @@ async function readManifest() {
   return manifest;
 }
 
+/** Each epoch once, in their order: two readers could take two of one number. */
+function checkEpochList(epochs, name) {
+  const isRising = epochs.every(
+    ({ epoch }, i) => Number.isSafeInteger(epoch) && epoch >= 1 && (i === 0 || epoch > epochs[i - 1].epoch),
+  );
+  if (!isRising) throw new Refusal(`The epochs of ${name} are not in their order.`);
+}
+
 /** Walks one log: rows, batches and heads in step, and never more in memory than the rows of one batch and the roots since a head. */
-async function verifyLog({ manifest, company, log, keys, outside, explained }) {
+async function verifyLog({ manifest, company, log, keys, outside, asked, explained }) {
   const told = company.logs[log];
+  checkEpochList(told.epochs ?? [], `the ${log} of ${company.id}`);
+  if (told.start !== null && asked.from === null)
+    throw new Refusal(`manifest.json says that all days were asked for, and the ${log} of ${company.id} begins later.`);
   const walk = beginWalk({ epochs: manifest.epochs, company, log, told, keys, outside, explained });
+  walk.signed = await epochsOfHeads(company.id, log, told.start);
   try {
     if (told.start !== null) startBehindHead(walk, told.start);
     for await (const batch of linesOf(company.id, log, ['batches.ndjson'])) await walkBatch(walk, batch);
@@ -196,7 +245,7 @@ async function verifyLog({ manifest, company, log, keys, outside, explained }) {
         `manifest.json says that the ${log} of ${company.id} ends with number ${told.last}, and it ends with ${walk.next - 1}.`,
       );
     }
-    checkHeadsBeyond(walk, manifest);
+    checkHeadsBeyond(walk, asked);
   } catch (error) {
     if (!(error instanceof Difference)) throw error;
     return { ...walk.tally(), difference: error.found };
@@ -204,13 +253,30 @@ async function verifyLog({ manifest, company, log, keys, outside, explained }) {
     await walk.rows.return?.();
     await walk.heads.close();
   }
-  return walk.tally();
+  return { ...walk.tally(), notCompared: notComparedOf(walk, asked), unlisted: unlistedOf(walk) };
+}
+
+/** When the first head of each epoch was published. That heads are signed, and on the chain, is checked when the walk is there. */
+async function epochsOfHeads(companyId, log, start) {
+  const first = new Map();
+  const add = (published) => {
+    const head = readHead(published);
+    if (head !== undefined && !first.has(head.epoch)) first.set(head.epoch, head.publishedAt);
+  };
+  add(start?.head);
+  for await (const published of linesOf(companyId, log, ['heads.ndjson'])) add(published);
+  return [...first].map(([epoch, publishedAt]) => ({ epoch, publishedAt }));
 }
 
 function beginWalk({ epochs, company, log, told, keys, outside, explained }) {
   const first = told.start?.number ?? 1;
+  const heads = outside?.of(company.id, log) ?? new Map();
   const walk = {
-    ...{ companyId: company.id, log, keys, outside: outside?.of(company.id, log) ?? new Map() },
+    ...{ companyId: company.id, log, keys, outside: heads, positions: byPosition([...heads.values()].flat()) },
+    /** Of the heads from outside: those that agree by their digest, and texts that are heads of the bundle. */
+    ...{ agreeing: [], listed: new Set(), signed: [] },
+    /** Between heads, and between a head and the time stamp that covers it; rows that are older than the head before them. */
+    ...{ longestGap: null, waiting: null, longestWait: null, earlier: 0, erased: 0 },
     ...{ first, next: first, chain: NO_DIGEST, archived: 0, head: undefined, agreed: first - 1 },
     ...{ epochs, starts: told.epochs ?? [], explained },
     timeStamps: { heads: 0, last: null },
@@ -221,6 +287,8 @@ function beginWalk({ epochs, company, log, told, keys, outside, explained }) {
     differs: (kind, number, id = null) => new Difference(kind, { companyId: company.id, log, number, id }),
     tally: () => ({
       ...{ companyId: company.id, log, first, last: walk.next - 1, rows: walk.next - first, archived: walk.archived },
+      ...{ erased: walk.erased, earlier: walk.earlier, longestGap: walk.longestGap, longestWait: walk.longestWait },
+      signed: walk.signed,
       head: walk.head === undefined ? null : shownHead(walk.head),
       timeStamps: walk.timeStamps,
       ...{ unsealed: told.unsealed, outside: { compared: walk.compared ?? 0 } },
@@ -236,10 +304,14 @@ function startBehindHead(walk, { number, digest, head: published }) {
   if (!fits || head.number !== number - 1 || head.digest !== digest) throw walk.differs('start-altered', number);
   if (!isSigned(published, walk.keys)) throw walk.differs('head-signature', number);
   if (!checkTimeStamp(walk, published, head)) throw walk.differs('head-time-stamp', number);
+  const starts = walk.starts.filter((one) => one.number === head.number);
+  const isFrom = (one) => one.epoch > head.epoch && one.digest === digest && isHeadBefore(one.head, head);
+  if (!starts.every(isFrom)) throw walk.differs('epoch-altered', number);
   walk.chain = Buffer.from(digest, 'hex');
   walk.head = { ...head, keyId: published.keyId, text: published.head };
   walk.rowEpoch = head.epoch;
   checkOutsideHeads(walk, head.number);
+  checkSamePosition(walk, published, head, number);
 }
 
 async function walkBatch(walk, batch) {
@@ -247,6 +319,7 @@ async function walkBatch(walk, batch) {
     throw walk.differs('batch-order', walk.next);
   const leaves = [];
   let firstId = null;
+  const epochBefore = walk.rowEpoch ?? 1;
   walk.rowEpoch = batch.epoch;
   for (let number = batch.first; number <= batch.last; number += 1) {
     const { value: row, done } = await walk.rows.next();
@@ -262,13 +335,33 @@ async function walkBatch(walk, batch) {
   }
   if (walk.chain.toString('hex') !== batch.head) throw walk.differs('chain-broken', batch.first, firstId);
   if (rootOf(leaves).toString('hex') !== batch.root) throw walk.differs('tree-broken', batch.first, firstId);
+  if (!isEpochOf(walk, batch, epochBefore)) throw walk.differs('epoch-altered', batch.first, firstId);
   walk.since.roots.push(Buffer.from(batch.root, 'hex'));
   const published = await walk.heads.peek();
-  if (published === undefined || (readHead(published)?.number ?? 0) > batch.last) return;
-  checkHead(walk, await walk.heads.take(), batch.last);
+  if (published !== undefined && (readHead(published)?.number ?? 0) <= batch.last)
+    checkHead(walk, await walk.heads.take(), batch);
+  const starts = walk.starts.filter(({ number }) => number === batch.last);
+  if (!starts.every(({ head }) => isHeadBefore(head, walk.head)))
+    throw walk.differs('epoch-altered', batch.first, firstId);
 }
 
-function checkRow(walk, { number, id, leaf, content, archived }) {
+/** Epochs never fall, and one goes on from the end of a batch of an epoch before: what follows is of it, or of a later one. */
+function isEpochOf(walk, { first, last, epoch }, before) {
+  const chain = walk.chain.toString('hex');
+  const fits = (start) => {
+    if (start.number < first) return start.epoch <= epoch;
+    return start.epoch > epoch && (start.number > last || (start.number === last && start.digest === chain));
+  };
+  return Number.isSafeInteger(epoch) && epoch >= before && walk.starts.every(fits);
+}
+
+/** Whether an epoch may say that this was the last published head. Others may have been published of the same rows since. */
+function isHeadBefore(position, last) {
+  if (position === null) return true;
+  return Number.isSafeInteger(position) && position >= 1 && position <= (last?.position ?? 0);
+}
+
+function checkRow(walk, { number, id, leaf, content, archived, erased }) {
   if (typeof leaf !== 'string' || !/^[0-9a-f]{64}$/.test(leaf)) throw walk.differs('row-altered', number, id);
   if (content === null) {
     if (walk.log !== 'audit' || archived !== true) throw walk.differs('row-missing', number, id);
@@ -283,6 +376,9 @@ function checkRow(walk, { number, id, leaf, content, archived }) {
   if (row.companyId !== walk.companyId || row.log !== walk.log || ownId !== id)
     throw walk.differs('row-foreign', number, id);
   if (walk.log === 'journal' && !isBalanced(row.lines)) throw walk.differs('entry-unbalanced', number, id);
+  if (erased === true) walk.erased += 1;
+  const at = walk.log === 'journal' ? row.postedAt : row.timestamp;
+  if (walk.head !== undefined && instantOf(String(at)) < instantOf(walk.head.publishedAt)) walk.earlier += 1;
 }
 
 function isBalanced(lines) {
@@ -291,7 +387,7 @@ function isBalanced(lines) {
   return [...sums.values()].every((sum) => sum === 0n);
 }
 
-function checkHead(walk, published, last) {
+function checkHead(walk, published, { last, epoch }) {
   const { since, head: before } = walk;
   const head = readHead(published);
   const differs = (kind) => walk.differs(kind, since.number, since.id);
@@ -300,24 +396,38 @@ function checkHead(walk, published, last) {
     head.companyId === walk.companyId &&
     head.log === walk.log &&
     head.position === (before?.position ?? 0) + 1 &&
-    head.epoch >= (before?.epoch ?? 1) &&
+    head.epoch === epoch &&
     head.number === last &&
     head.digest === walk.chain.toString('hex') &&
     head.root === rootOf(since.roots).toString('hex') &&
-    head.previous === (before === undefined ? ZEROS : sha256(Buffer.from(before.text)).toString('hex'));
+    head.previous === (before === undefined ? ZEROS : sha256(Buffer.from(before.text)).toString('hex')) &&
+    (before === undefined || instantOf(head.publishedAt) >= instantOf(before.publishedAt));
   if (!fits) throw differs('head-altered');
   if (!isSigned(published, walk.keys)) throw differs('head-signature');
   if (!checkTimeStamp(walk, published, head)) throw differs('head-time-stamp');
+  checkSamePosition(walk, published, head, since.number);
+  if (before !== undefined) walk.longestGap = longer(walk.longestGap, before.publishedAt, head.publishedAt);
   walk.head = { ...head, keyId: published.keyId, text: published.head };
   walk.since = { roots: [], number: last + 1, id: null };
 }
 
 // ---- Time stamps
 
-function checkTimeStamp(walk, published, { position, number }) {
+function checkTimeStamp(walk, published, { position, number, publishedAt }) {
   const stamp = stampOf(published);
+  walk.waiting ??= publishedAt;
+  if (stamp) {
+    walk.longestWait = longer(walk.longestWait, walk.waiting, stamp.at);
+    walk.waiting = null;
+  }
   if (stamp) walk.timeStamps = { heads: walk.timeStamps.heads + 1, last: { position, number, at: stamp.at } };
   return stamp !== undefined;
+}
+
+/** The longer of two stretches of time, each from one time to the other. */
+function longer(found, from, to) {
+  const length = ({ from: one, to: other }) => Date.parse(other) - Date.parse(one);
+  return found === null || length({ from, to }) > length(found) ? { from, to } : found;
 }
 
 /** The token of a head, null if there is none; undefined if it is not of exactly this head. Who has signed it, and when that was, it claims itself. */
@@ -455,42 +565,119 @@ function checkOutsideHeads(walk, number) {
     if (!isSigned(head.published, walk.keys)) throw walk.differs('outside-head-signature', first);
     if (head.digest === walk.chain.toString('hex')) {
       walk.compared = (walk.compared ?? 0) + 1;
+      walk.agreeing.push(head);
       walk.agreed = number;
     } else if (!isExplained(walk, head, walk.rowEpoch)) throw walk.differs('outside-head', first);
   }
 }
 
+/** Of one position there is one head: another one with its digest, too, is of two histories, unless an epoch has begun after it. */
+function checkSamePosition(walk, { head: text }, { position }, number) {
+  for (const head of walk.positions.get(position) ?? []) {
+    walk.listed.add(text);
+    if (head.published.head === text) continue;
+    if (!isSigned(head.published, walk.keys)) throw walk.differs('outside-head-signature', number);
+    const isReplaced = walk.epochs.some(
+      (one) => isLater(one, head, walk.signed) && isStated(one) && hasHead(one, walk.signed),
+    );
+    if (!isReplaced) throw walk.differs('outside-head', number);
+  }
+}
+
+function byPosition(heads) {
+  const positions = new Map();
+  for (const head of heads) positions.set(head.position, [...(positions.get(head.position) ?? []), head]);
+  return positions;
+}
+
+/** Heads that agree by their digest, and are none of the bundle. */
+function unlistedOf({ companyId, log, agreeing, listed }) {
+  const texts = new Map(agreeing.map((head) => [head.published.head, head]));
+  return [...texts]
+    .filter(([text]) => !listed.has(text))
+    .map(([, { position, number, publishedAt }]) => ({ companyId, log, position, number, publishedAt }));
+}
+
+/** By its number; or by its time, where no signed head of it, or of a later one, is older: nobody has signed when it began. */
+function isLater({ epoch, beganAt }, head, signed) {
+  if (epoch > head.epoch) return true;
+  const at = instantOf(head.publishedAt);
+  return instantOf(beganAt) > at && signed.every((one) => one.epoch < epoch || instantOf(one.publishedAt) > at);
+}
+
+/** Whoever has no key can invent an epoch, and no head of it. */
+function hasHead({ epoch }, signed) {
+  return signed.some((one) => one.epoch >= epoch);
+}
+
+function isStated({ operator, reason }) {
+  return typeof operator === 'string' && typeof reason === 'string';
+}
+
 /**
  * A head of rows that a restore has taken is explained by the first epoch that began after it, from a lower number, if an operator has
- * stated why. Where another row has the number now, it has to be of that epoch or a later one.
+ * stated why. Where another row has the number now, it has to be of that epoch or a later one. And
+ * there has to be a signed head of that epoch or a later one.
  */
-function isExplained({ epochs, starts, explained }, head, rowEpoch = Number.POSITIVE_INFINITY) {
+function isExplained({ epochs, starts, explained, signed }, head, rowEpoch = Number.POSITIVE_INFINITY) {
   const lastKeptOf = (epoch) => starts.find((start) => start.epoch === epoch)?.number ?? 0;
   const began = epochs
     .toSorted((one, other) => one.epoch - other.epoch)
-    .find(
-      ({ epoch, beganAt }) =>
-        (epoch > head.epoch || instantOf(beganAt) > instantOf(head.publishedAt)) &&
-        lastKeptOf(epoch) < head.number &&
-        epoch <= rowEpoch,
-    );
-  if (began === undefined || began.operator === null || began.reason === null) return false;
+    .find((one) => isLater(one, head, signed) && lastKeptOf(one.epoch) < head.number && one.epoch <= rowEpoch);
+  if (began === undefined || !isStated(began)) return false;
+  if (!hasHead(began, signed)) return false;
   const { companyId, log, position, number, publishedAt } = head;
-  const { epoch, operator, reason } = began;
+  const { epoch, beganAt, operator, reason } = began;
   // One head may have been collected in several places.
-  const told = { companyId, log, position, number, publishedAt, epoch, lastKept: lastKeptOf(epoch), operator, reason };
+  const of = { companyId, log, position, number, publishedAt };
+  const told = { ...of, epoch, beganAt, lastKept: lastKeptOf(epoch), operator, reason };
   explained.set(JSON.stringify(told), told);
   return true;
 }
 
 /** A head that was published before the bundle was made cannot be of rows behind its end, unless the bundle ends before by its range. */
-function checkHeadsBeyond(walk, manifest) {
-  if (manifest.asked.to !== null) return;
+function checkHeadsBeyond(walk, asked) {
+  if (!isToItsEnd(walk, asked)) return;
   for (const head of [...walk.outside.values()].flat().toSorted(byNumber)) {
-    if (head.number < walk.next || instantOf(head.publishedAt) > instantOf(manifest.exportedAt)) continue;
+    if (head.number < walk.next || instantOf(head.publishedAt) > instantOf(asked.exportedAt)) continue;
     if (!isSigned(head.published, walk.keys)) throw walk.differs('outside-head-signature', walk.next);
     if (!isExplained(walk, head)) throw walk.differs('outside-head-beyond', walk.next);
   }
+}
+
+/** Whether the bundle has all rows of the log that there were: not where its days end before, or none was written on them. */
+function isToItsEnd(walk, { from, to }) {
+  return to === null && !(from !== null && walk.next === 1);
+}
+
+function isIncomplete({ reason }) {
+  return reason === 'behind-end' || reason === 'not-in-bundle';
+}
+
+function isPublishedLater({ publishedAt }, { asOf, exportedAt }) {
+  return instantOf(publishedAt) > instantOf(asOf ?? exportedAt);
+}
+
+/** Which heads from outside were not compared, and why: manifest.json alone says which rows the bundle was to have. */
+function notComparedOf(walk, asked) {
+  const reasonOf = (head) => {
+    if (head.number < walk.first - 1) return 'before-start';
+    if (head.number < walk.next) return undefined;
+    if (isToItsEnd(walk, asked) && instantOf(head.publishedAt) <= instantOf(asked.exportedAt)) return undefined;
+    return isPublishedLater(head, asked) ? 'published-later' : 'behind-end';
+  };
+  return countedByReason([...walk.outside.values()].flat(), reasonOf);
+}
+
+function countedByReason(heads, reasonOf) {
+  const reasons = new Map();
+  for (const head of heads) {
+    const { companyId, log, number } = head;
+    const reason = reasonOf(head);
+    const found = reasons.get(reason) ?? { companyId, log, reason, heads: 0, last: 0 };
+    reasons.set(reason, { ...found, heads: found.heads + 1, last: Math.max(found.last, number) });
+  }
+  return Object.keys(NOT_COMPARED).flatMap((reason) => reasons.get(reason) ?? []);
 }
 
 /** To be compared as text, however many digits of a second it has. */
@@ -508,22 +695,37 @@ function byNumberAndLog(one, other) {
 }
 
 /** A company may be unknown because a restore has taken all of it. */
-function unknownCompanies({ companies, asked, exportedAt, epochs }, outside, keys) {
-  if (outside === undefined || asked.company !== null) return { companyIds: [], explained: [] };
-  const known = new Set(companies.map(({ id }) => id));
-  const unknown = outside.all.filter(
-    (head) => !known.has(head.companyId) && instantOf(head.publishedAt) <= instantOf(exportedAt),
-  );
+function unknownCompanies({ manifest, asked, signed }, outside, keys) {
+  const known = new Set(manifest.companies.map(({ id }) => id));
+  const strange = (outside?.all ?? []).filter(({ companyId }) => !known.has(companyId));
+  const isExpected = (head) => asked.company === null && instantOf(head.publishedAt) <= instantOf(asked.exportedAt);
+  const unknown = strange.filter(isExpected);
   const explained = [];
-  const all = [...new Set(unknown.map(({ companyId }) => companyId))].toSorted((one, other) => (one < other ? -1 : 1));
-  const companyIds = all.filter((id) => {
-    const walk = { epochs, starts: [], explained: new Map() };
+  const companyIds = idsOf(unknown).filter((id) => {
+    const walk = { epochs: manifest.epochs, starts: [], explained: new Map(), signed };
     const heads = unknown.filter(({ companyId }) => companyId === id).toSorted(byNumberAndLog);
     const isGone = heads.every((head) => isSigned(head.published, keys) && isExplained(walk, head));
     if (isGone) explained.push(...walk.explained.values());
     return !isGone;
   });
-  return { companyIds, explained };
+  const reasonOf = (head) => {
+    if (asked.ids !== undefined && !asked.ids.includes(head.companyId)) return 'not-asked';
+    return isPublishedLater(head, asked) ? 'published-later' : 'not-in-bundle';
+  };
+  const others = strange.filter((head) => !isExpected(head));
+  const notCompared = idsOf(others).flatMap((id) =>
+    LOGS.flatMap((log) =>
+      countedByReason(
+        others.filter((head) => head.companyId === id && head.log === log),
+        reasonOf,
+      ),
+    ),
+  );
+  return { companyIds, explained, notCompared };
+}
+
+function idsOf(heads) {
+  return [...new Set(heads.map(({ companyId }) => companyId))].toSorted((one, other) => (one < other ? -1 : 1));
 }
 
 // ---- The proof of one write
@@ -534,23 +736,28 @@ function verifyProof(options) {
   const keysPath = options.keys ?? join(FOLDER, 'keys.json');
   if (!existsSync(keysPath)) throw new Refusal('There is no keys.json: give the public keys with --keys FILE.');
   const keys = readKeys(keysPath);
+  const rowsOf = (log) => proof.rows.filter((row) => row?.log === log).length;
+  if (proof.rows.length === 0) throw new Refusal('The proof has no rows: it proves nothing.');
+  if (LOGS.some((log) => rowsOf(log) > 1)) throw new Refusal('The proof has two rows of one log: it is of one write.');
   const rows = proof.rows.map((row) => ({ ...checkProof(proof, row, keys), log: row.log, number: row.number }));
   const differences = rows.flatMap(({ kind, log, number, id }) =>
     kind === undefined ? [] : [{ kind, companyId: proof.companyId, log, number, id }],
   );
   if (options.json) console.log(JSON.stringify({ rows: rows.length, missing: proof.missing ?? [], differences }));
   else printProof(proof, rows, keys);
-  if (rows.length === 0) throw new Refusal('The proof has no rows: it proves nothing.');
   if (differences.length > 0) process.exitCode = 1;
 }
 
-function checkProof({ companyId, writeId }, { log, content, leaf, path, batchPath, head: published }, keys) {
+function checkProof({ companyId, key, writeId }, { log, content, leaf, path, batchPath, head: published }, keys) {
   const row = readCanonical(content);
   const id = (log === 'journal' ? row?.entryId : row?.id) ?? null;
   if (row === undefined || leafOf(content).toString('hex') !== leaf) return { kind: 'row-altered', id };
   if (row.version !== 1)
     throw new Refusal(`The row has the version ${row.version}, which this verifier does not know.`);
   if (row.companyId !== companyId || row.log !== log || row.writeId !== writeId) return { kind: 'row-foreign', id };
+  const isOfKey = log === 'journal' || row.idempotencyKey === key;
+  if (!isOfKey || (writeId !== null && writeId !== writeIdOf(companyId, row.operation, key)))
+    return { kind: 'row-foreign', id };
   if (log === 'journal' && !isBalanced(row.lines)) return { kind: 'entry-unbalanced', id };
   const head = readHead(published);
   const root = [...path, ...batchPath].reduce(nodeBeside, Buffer.from(leaf, 'hex')).toString('hex');
@@ -560,6 +767,15 @@ function checkProof({ companyId, writeId }, { log, content, leaf, path, batchPat
   const stamp = stampOf(published);
   if (stamp === undefined) return { kind: 'head-time-stamp', id };
   return { id, row, head: { ...head, keyId: published.keyId, stampedAt: stamp?.at } };
+}
+
+/** UUIDv5 (RFC 9562, section 5.5) of the company, the operation and the key. */
+function writeIdOf(companyId, operation, key) {
+  const name = `company:${companyId}:op:${operation}:key:${key}`;
+  const bytes = createHash('sha1').update(WRITE_NAMESPACE).update(name).digest().subarray(0, 16);
+  bytes[6] = (bytes[6] & 0x0f) | 0x50;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
 function nodeBeside(found, { side, digest }) {
@@ -601,7 +817,7 @@ function rootOf(leaves) {
   return level[0];
 }
 
-/** Undefined where the text is not a head: canonical JSON with all its members. */
+/** Undefined where the text is not a head: canonical JSON with its members and no others. */
 function readHead(published) {
   const head = readCanonical(published?.head);
   const isWhole =
@@ -610,7 +826,8 @@ function readHead(published) {
     [head.position, head.epoch, head.number].every((number) => Number.isSafeInteger(number) && number >= 1) &&
     [head.digest, head.root, head.previous].every((digest) => /^[0-9a-f]{64}$/.test(digest)) &&
     typeof head.companyId === 'string' &&
-    INSTANT.test(head.publishedAt);
+    INSTANT.test(head.publishedAt) &&
+    Object.keys(head).length === HEAD_MEMBERS;
   return isWhole ? head : undefined;
 }
 
@@ -728,7 +945,7 @@ function parseJson(bytes, name) {
 
 // ---- What is printed
 
-function printBundle({ manifest, keys, logs, differences, explained, outside, ownKeys }) {
+function printBundle({ manifest, keys, logs, differences, explained, notCompared, unlisted, outside, ownKeys }) {
   const { exportedAt, companies, asked } = manifest;
   const names = new Map(companies.map(({ id, name }) => [id, name]));
   const lines = [`Bundle of ${exportedAt}, ${rangeText(asked)}`, ...keyLines(keys, ownKeys)];
@@ -745,16 +962,35 @@ function printBundle({ manifest, keys, logs, differences, explained, outside, ow
       `Heads from outside: ${outside.told.heads} in ${outside.told.lines} lines, of which ${compared} are on the chains.`,
     );
   }
+  if (notCompared.length > 0) lines.push(...notCompared.map(notComparedText));
+  if (unlisted.length > 0) lines.push(...unlisted.map(unlistedText));
   if (explained.length > 0) lines.push('', ...explained.map(explainedText));
-  lines.push(
-    '',
-    differences.length === 0 ? 'Nothing differs.' : `${differences.length} of ${logs.length} logs differ.`,
-  );
+  lines.push('', endText({ differences, explained, notCompared, logs }));
   console.log(lines.map(printed).join('\n'));
 }
 
-function explainedText({ companyId, log, position, number, publishedAt, epoch, lastKept, operator, reason }) {
-  return `Explained: head ${position} of ${publishedAt} of the ${log} of ${companyId} ends with number ${number}, and its rows are gone. Epoch ${epoch} went on after number ${lastKept}; ${operator} has stated why: ${reason}`;
+function endText({ differences, explained, notCompared, logs }) {
+  if (differences.length > 0) return `${differences.length} of ${logs.length} logs differ.`;
+  if (notCompared.some(isIncomplete))
+    return 'Nothing differs in what was compared. Heads from outside that you have asked for are not: see above.';
+  if (explained.length === 0) return 'Nothing differs.';
+  return 'Nothing differs, but that rests on what an operator has stated: heads are explained, see above.';
+}
+
+function notComparedText({ companyId, log, reason, heads, last }) {
+  return `Not compared: ${heads} ${heads === 1 ? 'head' : 'heads'}, the last of number ${last} of the ${log} of ${companyId}: ${NOT_COMPARED[reason]}.`;
+}
+
+function unlistedText({ companyId, log, position, number, publishedAt }) {
+  return `No head of the bundle: head ${position} of ${publishedAt} of the ${log} of ${companyId} agrees at number ${number}, and is not in the bundle.`;
+}
+
+function explainedText(explained) {
+  const { companyId, log, position, number, publishedAt, epoch, beganAt, lastKept, operator, reason } = explained;
+  const began = `Epoch ${epoch} began ${beganAt} and went on after number ${lastKept}; ${operator} has stated why: ${reason}`;
+  const isBefore = instantOf(beganAt) <= instantOf(publishedAt);
+  const warning = isBefore ? ' (Warning: the epoch began before this head was published.)' : '';
+  return `Explained: head ${position} of ${publishedAt} of the ${log} of ${companyId} ends with number ${number}, and its rows are gone. ${began}${warning}`;
 }
 
 function rangeText({ from, to, company }) {
@@ -769,7 +1005,8 @@ function keyLines(keys, ownKeys) {
     : ['Keys that you have given:', ...shown];
 }
 
-function logLines({ log, first, last, rows, archived, head, timeStamps, unsealed, difference }) {
+function logLines(of) {
+  const { log, first, last, rows, archived, erased, earlier, head, timeStamps, unsealed, difference } = of;
   const [one, many] = ROW_NAMES[log];
   if (difference !== undefined) return [`  ${log}: DIFFERS at ${differenceText(difference)}`];
   if (rows === 0) return [`  ${log}: no ${many}`, ...unsealedLines(unsealed)];
@@ -779,8 +1016,21 @@ function logLines({ log, first, last, rows, archived, head, timeStamps, unsealed
     ...(first === 1 ? [] : [`    Not proved: what is before number ${first}. The part follows on a signed head.`]),
     ...timeStampLines(timeStamps),
     ...(behind === 0 ? [] : [`    Behind the last published head: ${behind}, chained and not signed yet.`]),
+    ...stretchLines(of),
     ...(archived === 0 ? [] : [`    In the archive of the audit log: ${archived}, checked by their digests alone.`]),
+    ...(erased === 0
+      ? []
+      : [`    Of persons whose data was erased: ${erased}, whose salted members nobody can check.`]),
+    ...(earlier === 0 ? [] : [`    Written before the head that precedes them was published: ${earlier}.`]),
     ...unsealedLines(unsealed),
+  ];
+}
+
+function stretchLines({ longestGap, longestWait }) {
+  const line = (what, { from, to }) => [`    ${what}: ${from} to ${to}.`];
+  return [
+    ...(longestGap === null ? [] : line('The longest time between two heads', longestGap)),
+    ...(longestWait === null ? [] : line('The longest time from a head to the token that covers it', longestWait)),
   ];
 }
 

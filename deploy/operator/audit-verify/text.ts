@@ -64,9 +64,10 @@ export function explainedText(explained: readonly Explained[]): string {
   // No more are kept of one question.
   const orMore = explained.length >= MOST_ROWS ? ' or more' : '';
   return [...byEpoch.values()]
-    .map(({ epoch, operator, reason, heads: count }) => {
+    .map(({ epoch, beganAt, operator, reason, heads: count }) => {
       const heads = count === 1 ? 'a published head names' : `${shown(count)}${orMore} published heads name`;
-      return `Explained: ${heads} rows that are gone. Epoch ${epoch} began without them; ${operator} has stated why: ${reason}`;
+      const began = beganAt === undefined ? '' : ` (It began ${beganAt}.)`;
+      return `Explained: ${heads} rows that are gone. Epoch ${epoch} began without them; ${operator} has stated why: ${reason}${began}`;
     })
     .join('\n');
 }
