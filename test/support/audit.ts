@@ -5,6 +5,7 @@ import type { Finding } from '../../activities/auditor/finding.ts';
 import { createMemoryJournal, type Tally } from '../../activities/auditor/journal.ts';
 import { companiesOf, type Journal, runAudit } from '../../activities/auditor/run-audit.ts';
 import { StorageError } from '../../activities/database.ts';
+import { inRolledBackTransaction } from './tampering.ts';
 
 type Options = {
   readonly range?: Range;
@@ -41,6 +42,21 @@ export async function auditIn(
     signal: interrupted.signal,
   });
   return { ...inMemory.tally, named: inMemory.findings, explained: inMemory.explained };
+}
+
+/** With the database as `work` leaves it, past all triggers; nothing of that stays. */
+export async function auditTampered(
+  owner: pg.Pool,
+  options: Options,
+  work?: (client: pg.ClientBase) => Promise<unknown>,
+): ReturnType<typeof auditIn> {
+  let found: Awaited<ReturnType<typeof auditIn>> | undefined;
+  await inRolledBackTransaction(owner, async (client) => {
+    await work?.(client);
+    found = await auditIn(client, options);
+  });
+  if (found === undefined) throw new Error('Nothing was asked');
+  return found;
 }
 
 /** The kinds, each once. */

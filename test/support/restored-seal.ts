@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { SEALED_LOGS, type SealedLog } from '../../activities/seal/content.ts';
 import { loseBehind } from './seals.ts';
 import type { System } from './system.ts';
@@ -19,4 +20,22 @@ export async function restoreTo(
   await client.query('UPDATE verification SET epoch = $1', [epoch]);
   await client.query('COMMIT');
   client.release();
+}
+
+/** Of each log, how many rows its last published head covers. */
+export async function headNumbers(
+  { owner }: Pick<System, 'owner'>,
+  companyId: string,
+): Promise<Record<SealedLog, number>> {
+  const { rows } = await owner.query(
+    'SELECT log, max(number)::integer AS number FROM seal_heads WHERE company_id = $1 GROUP BY log',
+    [companyId],
+  );
+  return Object.fromEntries(rows.map(({ log, number }) => [log, number])) as Record<SealedLog, number>;
+}
+
+/** The heads in a file of lines, as they were signed. */
+export function headsIn(path: string): { readonly log: SealedLog; readonly position: number }[] {
+  const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
+  return lines.map((line) => JSON.parse(JSON.parse(line).head));
 }

@@ -13,12 +13,12 @@ import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/th
 import { exportBundle } from '../../deploy/operator/audit-export/export-bundle.ts';
 import { keptHeadsCheck, keptKeys, lookAtHeads } from '../../deploy/operator/audit-verify/kept-heads.ts';
 import { memoHeadsCheck } from '../../worker/auditor/memo-heads-check.ts';
-import { auditIn } from '../support/audit.ts';
+import { auditTampered } from '../support/audit.ts';
 import { runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
 import { EPOCH_FORGERIES } from '../support/epoch-forgeries.ts';
 import { until } from '../support/held-invoice.ts';
-import { restoreTo } from '../support/restored-seal.ts';
+import { headNumbers, headsIn, restoreTo } from '../support/restored-seal.ts';
 import {
   copyBundle,
   editManifest,
@@ -32,7 +32,6 @@ import {
 } from '../support/seal-bundles.ts';
 import { announceNow, loseBehind, publishNow, rebuildLog, sealAllOf, sealKey, signHead } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
-import { inRolledBackTransaction } from '../support/tampering.ts';
 
 const OPERATOR = { operator: 'Ada Operator', reason: 'The disk of the database broke' };
 
@@ -73,11 +72,7 @@ async function sealAndPublish(): Promise<Record<SealedLog, number>> {
   await publishNow(system, [company.id], key);
   await announceNow(system, folder.path);
   collected = join(folder.path, `seal-heads-${new Date().toISOString().slice(0, 7)}.ndjson`);
-  const { rows } = await system.owner.query(
-    'SELECT log, max(number)::integer AS number FROM seal_heads WHERE company_id = $1 GROUP BY log',
-    [company.id],
-  );
-  return Object.fromEntries(rows.map(({ log, number }) => [log, number])) as Record<SealedLog, number>;
+  return headNumbers(system, company.id);
 }
 
 const memos = () => {
@@ -86,16 +81,8 @@ const memos = () => {
 };
 const files = async (...paths: string[]) => keptHeadsCheck(await lookAtHeads(paths), {});
 
-/** With the database as `work` leaves it, past all triggers. */
-async function compareWith(checks: readonly AuditCheck[], work?: (client: pg.ClientBase) => Promise<unknown>) {
-  let found: Awaited<ReturnType<typeof auditIn>> | undefined;
-  await inRolledBackTransaction(system.owner, async (client) => {
-    await work?.(client);
-    found = await auditIn(client, { checks });
-  });
-  if (found === undefined) throw new Error('Nothing was asked');
-  return found;
-}
+const compareWith = (checks: readonly AuditCheck[], work?: (client: pg.ClientBase) => Promise<unknown>) =>
+  auditTampered(system.owner, { checks }, work);
 
 /** The lines of `collected`, in a file of their own; heads are added behind them. */
 function file(name: string, heads: readonly object[] = [], { without = false } = {}): string {
@@ -107,11 +94,7 @@ function file(name: string, heads: readonly object[] = [], { without = false } =
 
 /** The head of the journal from before the loss, of which some members are others. */
 function headLike(changed: object, { signedBy = key, position = 1 } = {}) {
-  const published = readFileSync(collected, 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(JSON.parse(line).head));
-  const head = published.find((one) => one.log === 'journal' && one.position === position);
+  const head = headsIn(collected).find((one) => one.log === 'journal' && one.position === position);
   return signHead({ ...head, ...changed }, signedBy);
 }
 
