@@ -308,8 +308,11 @@ describe('each role has its part and no more', () => {
     });
   });
 
-  test('maintenance makes partitions and reads no table but the public keys of the seal', async () => {
-    expect(await privilegesOf(system.owner, 'accubooks_maintenance')).toEqual(['SELECT public.seal_keys']);
+  test('maintenance makes partitions and reads only the public keys of the seal and whether it sweeps', async () => {
+    expect(await privilegesOf(system.owner, 'accubooks_maintenance')).toEqual([
+      'SELECT public.seal_keys',
+      'SELECT public.seal_position',
+    ]);
     await as('accubooks_maintenance', async (client) => {
       const { rows } = await client.query('SELECT ensure_audit_partitions(26) AS made');
       expect(rows).toEqual([{ made: 2 }]);
