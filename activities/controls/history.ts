@@ -14,7 +14,7 @@ export const HISTORY_CONTROLS: readonly Control[] = [
     // what was closed in that whole time is a violation. Settings that were changed by SQL have no answer: then, and before
     // the first answer, nothing is known.
     sql: `
-      WITH settings AS (
+      WITH settings AS NOT MATERIALIZED (
         SELECT company_id, version, closed_through, completed_at, lead(version) OVER later AS next_version,
           lead(claimed_at) OVER later AS next_at
         FROM (
@@ -27,12 +27,12 @@ export const HISTORY_CONTROLS: readonly Control[] = [
           WHERE entry_kind(w.operation) = 'closing'
         ) AS known
         WINDOW later AS (PARTITION BY company_id ORDER BY version)
-      ), moments AS (
+      ), moments AS NOT MATERIALIZED (
         SELECT company_id, completed_at AS at, version, NULL::uuid AS write_id FROM settings
         UNION ALL
         SELECT w.company_id, w.claimed_at, NULL, w.write_id FROM idempotent_writes w
         WHERE w.outcome = 'succeeded' AND w.company_id IN (SELECT company_id FROM settings WHERE closed_through IS NOT NULL)
-      ), posted AS (
+      ), posted AS NOT MATERIALIZED (
         SELECT company_id, write_id, max(version) OVER (PARTITION BY company_id ORDER BY at) AS version FROM moments
       )
       SELECT e.company_id, e.id, e.entry_date, s.closed_through, s.version FROM posted p

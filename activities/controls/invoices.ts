@@ -28,15 +28,16 @@ function numbersWithoutGap(name: string, documents: string, table: string, kind:
     of: `${table} WHERE number IS NOT NULL`,
     links: [`/api/${table.replace('_', '-')}`],
     sql: `
-      SELECT company_id, numbers, highest, last_number, lost_numbers
+      SELECT company_id, sum(numbers) AS numbers, max(highest) AS highest, sum(last_number) AS last_number,
+        sum(lost_numbers) AS lost_numbers
       FROM (
-        SELECT company_id, count(number) AS numbers, max(number) AS highest FROM ${table} GROUP BY company_id
-      ) AS given
-      FULL JOIN (
-        SELECT company_id, last_number, lost_numbers FROM number_counters WHERE kind = '${kind}'
-      ) AS counter USING (company_id)
-      WHERE coalesce(numbers, 0) + coalesce(lost_numbers, 0) <> coalesce(last_number, 0)
-        OR coalesce(highest, 0) > coalesce(last_number, 0)`,
+        SELECT company_id, 1 AS numbers, number AS highest, 0 AS last_number, 0 AS lost_numbers FROM ${table}
+        WHERE number IS NOT NULL
+        UNION ALL
+        SELECT company_id, 0, 0, last_number, lost_numbers FROM number_counters WHERE kind = '${kind}'
+      ) AS numbered
+      GROUP BY company_id
+      HAVING sum(numbers) + sum(lost_numbers) <> sum(last_number) OR max(highest) > sum(last_number)`,
   };
 }
 

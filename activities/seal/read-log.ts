@@ -130,15 +130,19 @@ FROM sealed_entries s LEFT JOIN journal_entries e ON e.company_id = s.company_id
 WHERE s.company_id = $1 AND s.number BETWEEN $2 AND $3`;
 
 /**
- * Those of detached months are not in the log. One of a restored month whose write has lost members with a person has its content
- * no more: its answer is another one now, and its file is compared with the archive's digest when it is restored.
+ * Each row is looked up in its month: by a join the planner may read the whole log for a page. The archived months are read once.
+ * Rows of detached months are not in the log. One of a restored month whose write has lost members with a person has its content no
+ * more: its answer is another one now, and its file is compared with the archive's digest when it is restored.
  */
 const SEALED_AUDIT_ROWS = `
+WITH archived AS MATERIALIZED (SELECT month, restored_until FROM archived_audit_months())
 SELECT s.number::text AS sealed_number, s.leaf AS sealed_leaf, s.row_id::text AS sealed_row_id,
   EXISTS (
-    SELECT FROM archived_audit_months() m WHERE m.month = date_trunc('month', s.row_timestamp AT TIME ZONE 'UTC')::date
+    SELECT FROM archived m WHERE m.month = date_trunc('month', s.row_timestamp AT TIME ZONE 'UTC')::date
       AND CASE WHEN a.id IS NULL THEN m.restored_until IS NULL OR m.restored_until <= now() ELSE ${LOST_MEMBERS} END
   ) AS sealed_archived, ${AUDIT_CONTENT}
 FROM sealed_audit_rows s
-LEFT JOIN idempotent_write_audit_log a ON a.timestamp = s.row_timestamp AND a.id = s.row_id ${AUDIT_JOINS}
+LEFT JOIN LATERAL (
+  SELECT a.* FROM idempotent_write_audit_log a WHERE a.timestamp = s.row_timestamp AND a.id = s.row_id LIMIT 1
+) AS a ON true ${AUDIT_JOINS}
 WHERE s.company_id = $1 AND s.number BETWEEN $2 AND $3`;

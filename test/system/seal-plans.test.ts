@@ -1,6 +1,8 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { askAsAuditor, openAuditorPool } from '../../activities/auditor/auditor-pool.ts';
 import { openPool, type Pool, transaction } from '../../activities/database.ts';
+import { readSealedRows } from '../../activities/seal/read-log.ts';
 import { sealLagSeconds } from '../../activities/seal/seal.ts';
 import { companyMaker } from '../support/companies.ts';
 import { cloneDatabase, type TestDatabase } from '../support/database.ts';
@@ -8,7 +10,7 @@ import { until } from '../support/held-invoice.ts';
 import { openPreparation } from '../support/prepare.ts';
 import { sealAll } from '../support/seals.ts';
 
-/** What the sealer asks each second must not cost more for each row that there has ever been. */
+/** What the sealer asks each second, and the auditor for each page, must not cost more for each row that there has ever been. */
 const WRITES = 40;
 const READ = [
   ...['journal_entries', 'journal_lines', 'accounts', 'idempotent_writes'],
@@ -18,19 +20,22 @@ const READ = [
 let clone: TestDatabase;
 let owner: pg.PoolClient;
 let sealer: Pool;
+let auditor: Pool;
 beforeAll(async () => {
   clone = await cloneDatabase();
   owner = await clone.owner.connect();
   // What the test counts itself must not look like a scan of the sealer's.
   await owner.query('SET enable_seqscan = off');
-  // One connection, which can be asked to report its statistics.
+  // One connection each, which can be asked to report its statistics.
   sealer = openPool({
     ...{ connectionString: clone.sealerUrl, max: 1 },
     ...{ statementTimeoutMs: 10_000, applicationName: 'test-sealer' },
   });
+  auditor = openAuditorPool(clone.auditorUrl, 1);
 });
 afterAll(async () => {
   await sealer.close();
+  await auditor.close();
   owner.release();
   await clone.drop();
 });
@@ -58,7 +63,7 @@ async function write(): Promise<void> {
 
 /** How often each table was read from end to end. */
 async function scans(): Promise<ReadonlyMap<string, number>> {
-  await transaction(sealer, (tx) => tx.query('SELECT pg_stat_force_next_flush()'));
+  for (const pool of [sealer, auditor]) await transaction(pool, (tx) => tx.query('SELECT pg_stat_force_next_flush()'));
   const { rows } = await owner.query<{ relname: string; seq_scan: string }>(
     `SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname = ANY ($1) OR relid IN (
        SELECT inhrelid FROM pg_inherits WHERE inhparent = 'idempotent_write_audit_log'::regclass)`,
@@ -97,4 +102,19 @@ describe.each([
     const after = await owner.query('SELECT count(*)::int AS sealed FROM sealed_entries');
     expect(after.rows[0].sealed - rows[0].sealed).toBe(WRITES);
   });
+});
+
+test('the auditor looks each audit row of a page up in its month', async () => {
+  await write();
+  await sealAll(sealer);
+  await owner.query('ANALYZE');
+  const { rows } = await owner.query(
+    'SELECT company_id AS id FROM sealed_audit_rows ORDER BY row_timestamp DESC LIMIT 1',
+  );
+  const ask = askAsAuditor(auditor);
+  const asking = { query: async (sql: string, values?: unknown[]) => ({ rows: await ask(sql, values) }) };
+  const scanned = await scannedBy(async () => {
+    expect((await readSealedRows(asking as never, rows[0].id, 'audit', 1n, 5n)).size).toBe(5);
+  });
+  expect(scanned.filter((table) => /^y\d{4}m\d\d$/.test(table))).toEqual([]);
 });
