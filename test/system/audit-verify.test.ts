@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AuditCheck } from '../../activities/auditor/check.ts';
-import { RECORD_CHECKS } from '../../activities/auditor/checks.ts';
+import { checksOf, RECORD_CHECKS } from '../../activities/auditor/checks.ts';
 import { CONTROL_CHECKS } from '../../activities/auditor/controls-check.ts';
 import { ALL_KINDS, FINDING_KINDS, type Finding } from '../../activities/auditor/finding.ts';
 import { sampleWrites } from '../../activities/auditor/sample.ts';
@@ -185,6 +185,17 @@ describe('the auditor', () => {
       for (const { key } of sample) drawn.add(key);
     }
     expect(drawn.size).toBeGreaterThan(2);
+  });
+
+  test('finds by a sample, too, that a rejected write has a row', async () => {
+    await inRolledBackTransaction(system.owner, async (client) => {
+      const { rows } = await client.query(
+        `SELECT company_id AS "companyId", idempotency_key AS key, write_id AS "writeId" FROM idempotent_writes WHERE ${LONELY}`,
+      );
+      const [plant, kinds] = PLANTS['a success is called a rejection'] ?? [];
+      await client.query(plant ?? '');
+      expect(kindsOf((await auditIn(client, { checks: checksOf(rows) })).named)).toEqual(kinds?.toSorted());
+    });
   });
 
   test('comes to the same by pages of any size, and when it goes on after an interruption', async () => {
