@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { RECORD_CHECKS } from '../../activities/auditor/checks.ts';
+import type { AuditCheck } from '../../activities/auditor/check.ts';
+import { checksOf, RECORD_CHECKS } from '../../activities/auditor/checks.ts';
 import { CONTROL_CHECKS } from '../../activities/auditor/controls-check.ts';
 import { ALL_KINDS, FINDING_KINDS, type Finding } from '../../activities/auditor/finding.ts';
 import { sampleWrites } from '../../activities/auditor/sample.ts';
@@ -26,6 +27,17 @@ beforeAll(async () => {
   await keepBooks(company, system.owner);
 });
 afterAll(() => system.stop());
+
+/** It ends behind what it has found first. */
+const HALF: AuditCheck = {
+  ...STRAYS_CHECK,
+  async *run(part, context) {
+    for await (const step of STRAYS_CHECK.run(part, context)) {
+      yield step;
+      if (step.findings?.length) throw new Error('Stopped by the test');
+    }
+  },
+};
 
 describe('the auditor', () => {
   test('finds nothing in books that nobody has tampered with, and says what it has looked at', async () => {
@@ -175,10 +187,23 @@ describe('the auditor', () => {
     expect(drawn.size).toBeGreaterThan(2);
   });
 
+  test('finds by a sample, too, that a rejected write has a row', async () => {
+    await inRolledBackTransaction(system.owner, async (client) => {
+      const { rows } = await client.query(
+        `SELECT company_id AS "companyId", idempotency_key AS key, write_id AS "writeId" FROM idempotent_writes WHERE ${LONELY}`,
+      );
+      const [plant, kinds] = PLANTS['a success is called a rejection'] ?? [];
+      await client.query(plant ?? '');
+      expect(kindsOf((await auditIn(client, { checks: checksOf(rows) })).named)).toEqual(kinds?.toSorted());
+    });
+  });
+
   test('comes to the same by pages of any size, and when it goes on after an interruption', async () => {
     await inRolledBackTransaction(system.owner, async (client) => {
+      await client.query(PLANTS['an event is added']?.[0] ?? '');
       await client.query(`DELETE FROM outbox WHERE ${LONELY}`);
       const whole = await auditIn(client, { checks: RECORD_CHECKS });
+      expect(kindsOf(whole.named)).toEqual(['event-missing', 'event-without-write']);
       const checks = [writesCheck({ writesAPage: 7 }), ...RECORD_CHECKS.slice(1)];
       expect(await auditIn(client, { checks })).toEqual(whole);
       const of = `a test of ${company.id}`;
@@ -188,16 +213,24 @@ describe('the auditor', () => {
       expect(second.resumed).toBe(true);
       expect(second.tally.checked.writes).toBeGreaterThan(0);
       expect(second.tally.checked.writes).toBeLessThan(whole.checked.writes);
-      await auditIn(client, { checks, journal: second });
-      expect(second.tally).toEqual({ checked: whole.checked, findings: whole.findings, couldNotAsk: [] });
-      const found: Finding[] = [];
-      for await (const finding of second.findings()) found.push(finding);
-      expect(found).toEqual(whole.named);
-      // What is finished is not asked again.
+      await auditIn(client, {
+        checks: checks.map((check) => (check === STRAYS_CHECK ? HALF : check)),
+        journal: second,
+      });
+      expect(second.tally).toMatchObject({ checked: whole.checked, findings: 2, couldNotAsk: [{}] });
+      // What has no cursor begins again.
       const third = await openFileJournal(of, { resume: true });
       await auditIn(client, { checks, journal: third });
-      expect(third.tally).toEqual(second.tally);
-      third.remove();
+      expect(third.tally).toEqual({ checked: whole.checked, findings: whole.findings, couldNotAsk: [] });
+      const found: Finding[] = [];
+      for await (const finding of third.findings()) found.push(finding);
+      expect(found).toEqual(whole.named);
+      // What is finished is not asked again.
+      const fourth = await openFileJournal(of, { resume: true });
+      const run = () => expect.fail('It was asked again.');
+      await auditIn(client, { checks: checks.map((check) => ({ ...check, run })), journal: fourth });
+      expect(fourth.tally).toEqual(third.tally);
+      fourth.remove();
       expect((await openFileJournal(of, { resume: true })).resumed).toBe(false);
     });
   });

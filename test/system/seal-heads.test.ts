@@ -75,10 +75,13 @@ test('a log has its first head at once, and another after an hour with something
   await sealAll(sealer, 1);
   // While another worker publishes.
   const client = await system.owner.connect();
-  await client.query('BEGIN; SELECT FROM seal_position FOR UPDATE');
-  expect(await publishHeads(sealer, KEY)).toBe(0);
-  await client.query('ROLLBACK');
-  client.release();
+  try {
+    await client.query('BEGIN; SELECT FROM seal_position FOR UPDATE');
+    expect(await publishHeads(sealer, KEY)).toBe(0);
+  } finally {
+    await client.query('ROLLBACK');
+    client.release();
+  }
   expect(await publishHeads(sealer, KEY)).toBe(2);
   await company.invoice();
   expect(await sealAndPublish()).toBe(0);
