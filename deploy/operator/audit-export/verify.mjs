@@ -361,7 +361,7 @@ function isHeadBefore(position, last) {
 
 function checkRow(walk, { number, id, leaf, content, archived, erased }) {
   if (!isDigest(leaf)) throw walk.differs('row-altered', number, id);
-  if (content === null) {
+  if ((content ?? null) === null) {
     if (walk.log !== 'audit' || archived !== true) throw walk.differs('row-missing', number, id);
     walk.archived += 1;
     return;
@@ -874,8 +874,9 @@ export function readKeys(path) {
   const set = parseJson(readFileSync(path), path);
   const keys = new Map();
   for (const jwk of Array.isArray(set?.keys) ? set.keys : []) {
-    if (jwk.kty !== 'OKP' || jwk.crv !== 'Ed25519' || typeof jwk.kid !== 'string') continue;
+    if (jwk?.kty !== 'OKP' || jwk.crv !== 'Ed25519' || typeof jwk.kid !== 'string') continue;
     const { kty, crv, x } = jwk;
+    if (typeof x !== 'string' || !/^[A-Za-z0-9_-]{43}$/.test(x)) continue;
     keys.set(jwk.kid, { x, publicKey: createPublicKey({ key: { kty, crv, x }, format: 'jwk' }) });
   }
   return keys;
