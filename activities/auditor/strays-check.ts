@@ -1,5 +1,5 @@
 import { controlNamed } from '../controls/controls.ts';
-import { TABLES_OF_WRITES } from '../controls/record.ts';
+import { NO_REJECTIONS, TABLES_OF_WRITES } from '../controls/record.ts';
 import type { AuditCheck, CheckContext, Step } from './check.ts';
 import { type Finding, type FindingKind, findingOf } from './finding.ts';
 import { MOST_ROWS, thereIsMore } from './most-rows.ts';
@@ -24,6 +24,16 @@ export const DOUBLES_CHECK: AuditCheck = {
   each: 'everything',
   async *run({ companyIds }, context) {
     yield await find(DOUBLE, companyIds, context);
+  },
+};
+
+/** Rows of a company that is not there would be compared by no other check: each asks about the companies that are. */
+export const COMPANIES_CHECK: AuditCheck = {
+  name: 'companies-of-rows',
+  reads: 'companies of which there are rows',
+  each: 'everything',
+  async *run({ companyIds }, context) {
+    yield await find(NO_COMPANY, companyIds, context);
   },
 };
 
@@ -103,6 +113,16 @@ const STRAYS: readonly Stray[] = [
       WHERE w.company_id = a.company_id AND w.idempotency_key = a.idempotency_key AND w.outcome = 'cancelled')`,
   },
   {
+    kind: 'audit-row-without-write',
+    detail:
+      'It tells of a rejection of this key, of which there is no row: whoever sends the key again would have it written.',
+    table: 'idempotent_write_audit_log',
+    sql: `
+    SELECT a.company_id, a.id::text, a.idempotency_key AS key, a.deterministic_id AS write_id FROM idempotent_write_audit_log a
+    WHERE a.company_id = ANY ($1) AND a.status = 'failed' AND a.error_code NOT IN (${NO_REJECTIONS}) AND NOT EXISTS (
+      SELECT FROM idempotent_writes w WHERE w.company_id = a.company_id AND w.idempotency_key = a.idempotency_key)`,
+  },
+  {
     kind: 'audit-row-doubled',
     detail: 'Two rows of the audit log call the same write new, more than a day apart.',
     table: 'idempotent_write_audit_log',
@@ -142,4 +162,22 @@ const DOUBLE: Stray = {
     SELECT min(company_id::text)::uuid AS company_id, write_id, min(idempotency_key) AS key FROM idempotent_writes
     WHERE write_id IS NOT NULL GROUP BY write_id
     HAVING count(*) > 1 AND count(DISTINCT (company_id, idempotency_key)) > 1 AND array_agg(company_id) && $1::uuid[]`,
+};
+
+const TABLES_OF_COMPANIES = [
+  ...['idempotent_writes', 'idempotent_write_audit_log', 'journal_entries', 'journal_lines', 'outbox'],
+  ...['seal_batches', 'seal_heads'],
+];
+
+/** Unless one company alone was asked for. */
+const NO_COMPANY: Stray = {
+  kind: 'company-missing',
+  detail: 'There are rows of this company, and the company is not there.',
+  table: 'companies',
+  sql: `
+    SELECT company_id, company_id::text AS id FROM (
+      ${TABLES_OF_COMPANIES.map((table) => `SELECT DISTINCT company_id FROM ${table}`).join('\n      UNION ')}
+    ) AS r
+    WHERE NOT EXISTS (SELECT FROM companies c WHERE c.id = r.company_id)
+      AND (SELECT count(*) FROM companies) = cardinality($1::uuid[])`,
 };

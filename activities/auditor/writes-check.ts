@@ -1,6 +1,7 @@
 import { ENTRIES_OF_WRITE, MAIN_ROW_IS_THERE, tableOfMainRow } from '../controls/record.ts';
 import { StorageError } from '../database.ts';
 import { writeId as writeIdOf } from '../identity.ts';
+import { OPERATIONS } from '../operation-list.ts';
 import type { AuditCheck, CheckContext, Step } from './check.ts';
 import { type Finding, type FindingKind, findingOf } from './finding.ts';
 
@@ -104,6 +105,8 @@ type Broken = {
   readonly events: number;
   readonly status_code: number | null;
   readonly answered_status: string | null;
+  /** Of a write that succeeded. */
+  readonly success_status: number | null;
 };
 
 function* findingsOf(companyId: string, { ids, broken }: Page): Generator<Finding> {
@@ -150,8 +153,10 @@ const AND = {
   'event-missing': () => 'has no event',
   'event-doubled': ({ events }) => `has ${events} events`,
   'event-without-write': () => 'nevertheless has an event',
-  'answer-altered': (row) =>
-    `its status is ${row.status_code}, and the stored answer says ${row.answered_status ?? 'none'}`,
+  'answer-altered': ({ status_code: status, answered_status: answered, success_status: success }) =>
+    success === null
+      ? `its status is ${status}, and the stored answer says ${answered ?? 'none'}`
+      : `its status is ${status}, and that of its operation is ${success}`,
 } as const satisfies Partial<Record<FindingKind, (row: Broken) => string>>;
 
 type PageKind = keyof typeof AND;
@@ -189,6 +194,9 @@ const TELLS_OF_IT = `CASE w.outcome
         WHEN 'rejected' THEN a.status = 'failed' AND a.deterministic_id = w.write_id AND a.error_code = w.code
         WHEN 'cancelled' THEN a.status = 'failed' AND a.error_code = 'write_cancelled' END`;
 
+/** Null of an operation that this release does not know. */
+const SUCCESS_STATUS = `CASE w.operation ${OPERATIONS.map(({ name, successStatus }) => `WHEN '${name}' THEN ${successStatus}`).join(' ')} END`;
+
 /** An audit row is made with the outcome. The day on either side keeps the search to the partitions of these months. */
 const PAGE = `
 WITH page AS MATERIALIZED (
@@ -204,7 +212,7 @@ SELECT count(*)::integer AS writes, coalesce(sum(e.entries), 0)::integer AS entr
   string_agg(concat_ws(E'\\t', w.operation, w.write_id, w.idempotency_key), E'\\n') FILTER (WHERE w.write_id IS NOT NULL) AS ids,
   jsonb_agg(jsonb_build_object('kinds', f.kinds, 'key', w.idempotency_key, 'write_id', w.write_id, 'operation', w.operation,
     'outcome', w.outcome, 'told', t.told, 'entries', e.entries, 'events', o.events, 'status_code', w.status_code,
-    'answered_status', w.answered_status)) FILTER (WHERE f.kinds <> '{}') AS broken
+    'answered_status', w.answered_status, 'success_status', x.success_status)) FILTER (WHERE f.kinds <> '{}') AS broken
 FROM page w
 CROSS JOIN LATERAL (
   SELECT count(*) AS audit_rows, count(*) FILTER (WHERE ${TELLS_OF_IT}) AS told,
@@ -222,7 +230,7 @@ CROSS JOIN LATERAL (
 ) AS o
 CROSS JOIN LATERAL (
   SELECT ${MAIN_ROW_IS_THERE} AS main_row, ${ENTRIES_OF_WRITE.least} AS least, ${ENTRIES_OF_WRITE.most} AS most,
-    w.outcome = 'succeeded' AS succeeded, NOT EXISTS (
+    w.outcome = 'succeeded' AS succeeded, CASE WHEN w.outcome = 'succeeded' THEN ${SUCCESS_STATUS} END AS success_status, NOT EXISTS (
       SELECT FROM unnest($8::date[]) AS m (month)
       WHERE w.completed_at >= m.month - interval '1 hour' AND w.completed_at < m.month + interval '1 month' + interval '1 hour'
     ) AS has_audit_rows
@@ -240,6 +248,7 @@ CROSS JOIN LATERAL (
     CASE WHEN x.succeeded AND o.events = 0 THEN 'event-missing' END,
     CASE WHEN x.succeeded AND o.events > 1 THEN 'event-doubled' END,
     CASE WHEN NOT x.succeeded AND o.events > 0 THEN 'event-without-write' END,
-    CASE WHEN w.outcome = 'rejected' AND w.answered_status IS DISTINCT FROM w.status_code::text THEN 'answer-altered' END
+    CASE WHEN w.outcome IN ('rejected', 'cancelled') AND w.answered_status IS DISTINCT FROM w.status_code::text
+      OR x.success_status <> coalesce(w.status_code, 0) THEN 'answer-altered' END
   ], NULL) AS kinds
 ) AS f`;

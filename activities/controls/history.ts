@@ -1,6 +1,11 @@
 import { OPERATIONS } from '../operation-list.ts';
 import { answersOf, writesOf } from './answers/compare.ts';
 import type { Control } from './control.ts';
+import { NO_REJECTIONS } from './record.ts';
+
+/** Of a write `w` the audit row `a` that has told of its end first. */
+const TELLS_OF_ITS_END = `(a.status = 'new'
+        OR w.outcome = 'rejected' AND a.status = 'failed' AND a.error_code NOT IN (${NO_REJECTIONS}))`;
 
 /** The time of the database orders what happened: it is taken for granted that its clock is never set back. */
 export const HISTORY_CONTROLS: readonly Control[] = [
@@ -90,7 +95,7 @@ export const HISTORY_CONTROLS: readonly Control[] = [
       SELECT a.company_id, w.write_id, w.operation, a.operation_name, 'idempotent_write_audit_log', a.id::text
       FROM idempotent_write_audit_log a
       JOIN idempotent_writes w ON w.company_id = a.company_id AND w.write_id = a.deterministic_id
-      WHERE a.status = 'new' AND (a.operation_name, a.operation_type, a.idempotency_key, a.request_id)
+      WHERE ${TELLS_OF_ITS_END} AND (a.operation_name, a.operation_type, a.idempotency_key, a.request_id)
         IS DISTINCT FROM (w.operation, w.type, w.idempotency_key, w.request_id)
       UNION ALL
       SELECT o.company_id, w.write_id, w.operation, o.kind, 'outbox', o.id::text FROM outbox o
@@ -137,7 +142,7 @@ export const HISTORY_CONTROLS: readonly Control[] = [
     sql: `
       SELECT a.company_id, w.write_id, w.operation, w.user_id, a.user_id AS named FROM idempotent_write_audit_log a
       JOIN idempotent_writes w ON w.company_id = a.company_id AND w.write_id = a.deterministic_id
-      WHERE a.status = 'new' AND a.user_id <> w.user_id
+      WHERE ${TELLS_OF_ITS_END} AND a.user_id IS DISTINCT FROM w.user_id
       UNION ALL
       SELECT r.company_id, w.write_id, w.operation, w.user_id, r.created_by FROM pay_runs r
       JOIN idempotent_writes w ON w.company_id = r.company_id AND w.write_id = r.id

@@ -42,6 +42,9 @@ export function tableOfMainRow(ofOperation: string): string | null {
   return made.find(({ operation }) => operation === ofOperation)?.table ?? null;
 }
 
+/** Codes of failed audit rows that tell of no stored rejection. */
+export const NO_REJECTIONS = `'idempotency_key_reused', 'write_cancelled', 'write_failed', 'write_record_missing'`;
+
 /** Controls that compare the record of the writes with their effects. */
 export const RECORD_CONTROLS: readonly Control[] = [
   {

@@ -8,12 +8,19 @@ export function command(name: string, description: string): Command {
   return new Command(`npm run --silent ${name} --`).description(description).helpOption('--help', 'show this help');
 }
 
-export async function run(program: Command): Promise<void> {
+/** `failed`: the exit code where the command could not do what it was asked for, wrong arguments included. */
+export async function run(program: Command, { failed = 1 } = {}): Promise<void> {
+  program.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : failed));
+  // Whoever reads has read enough, such as `head`.
+  process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+    if (code !== 'EPIPE') console.error(`What was found cannot be printed (${code}).`);
+    process.exit(failed);
+  });
   try {
     await program.parseAsync();
   } catch (error) {
     console.error(printed(errorText(error)));
-    process.exitCode = 1;
+    process.exitCode = failed;
   }
 }
 

@@ -69,6 +69,27 @@ export const PLANTS: Readonly<Record<string, readonly [sql: string, kinds: reado
     `UPDATE idempotent_writes SET status_code = 403 WHERE outcome = 'rejected'`,
     ['answer-altered'],
   ],
+  'the row of a rejection is deleted': [
+    `DELETE FROM idempotent_writes WHERE outcome = 'rejected'`,
+    ['audit-row-without-write'],
+  ],
+  'the status of a success is changed': [
+    `UPDATE idempotent_writes SET status_code = 200 WHERE ${LONELY}`,
+    ['answer-altered'],
+  ],
+  'the status of a cancelled key is changed': [
+    `UPDATE idempotent_writes SET status_code = 410 WHERE outcome = 'cancelled'`,
+    ['answer-altered'],
+  ],
+  'a rejection is of another user': [
+    `UPDATE idempotent_writes SET user_id = ${member('admin')} WHERE outcome = 'rejected'`,
+    ['authors'],
+  ],
+  'a rejection is of another request': [
+    `UPDATE idempotent_writes SET request_id = 'by hand' WHERE outcome = 'rejected'`,
+    ['audit-row-altered'],
+  ],
+  'a company is deleted, and its rows are left': [`DELETE FROM companies WHERE id = ${COMPANY}`, ['company-missing']],
   'an event is deleted': [`DELETE FROM outbox WHERE ${LONELY}`, ['event-missing']],
   'an event is added': [
     copy('outbox', LONELY, { id: 'gen_random_uuid()', write_id: 'gen_random_uuid()', sequence: 'NULL' }),

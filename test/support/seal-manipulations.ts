@@ -85,6 +85,11 @@ export const MANIPULATIONS: Readonly<Record<string, Manipulation>> = {
     kind: 'chain-broken',
     number: batchOf,
   },
+  'a row without a content at all': {
+    edit: (log) => Reflect.deleteProperty(rowOf(log), 'content'),
+    kind: 'row-missing',
+    number: at,
+  },
   'a row backdated': {
     edit(log) {
       editContent(rowOf(log), (content) => {

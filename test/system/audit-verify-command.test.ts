@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { NativeConnection } from '@temporalio/worker';
 import { pino } from 'pino';
@@ -9,7 +10,7 @@ import { startAuditor } from '../../worker/auditor/start-auditor.ts';
 import { loadWorkflowBundle } from '../../worker/bundle.ts';
 import { readWorkerConfig } from '../../worker/config.ts';
 import { openAuditorPool } from '../support/audit-months.ts';
-import { runCommand } from '../support/commands.ts';
+import { runCommand, startCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
 import { until } from '../support/held-invoice.ts';
 import { announceNow, publishNow, sealAllOf, sealKey } from '../support/seals.ts';
@@ -124,14 +125,28 @@ describe('npm run audit:verify', () => {
     expect(withoutRuns.code).toBe(2);
     expect(withoutRuns.stdout).toMatch(/^ {2}the runs in Temporal: Temporal at 127\.0\.0\.1:1 cannot be reached/m);
     expect((await runCommand(COMMAND, [...other, '--no-runs'], away)).code).toBe(0);
-    expect(await verify('--company', 'Nobody')).toMatchObject({ code: 1, stderr: 'There is no company Nobody.\n' });
-    expect((await verify('--from', '2026-02-30')).code).toBe(1);
+    expect(await verify('--company', 'Nobody')).toMatchObject({ code: 2, stderr: 'There is no company Nobody.\n' });
+    expect(await verify('--from', '2026-02-30')).toMatchObject({ code: 2, stderr: expect.stringContaining('a day') });
+    expect((await verify('--help')).code).toBe(0);
+  });
+
+  test('says nothing of what was found where nobody reads on', async () => {
+    const child = startCommand(COMMAND, ['--no-runs'], {
+      AUDITOR_DATABASE_URL: system.environment['AUDITOR_DATABASE_URL'] ?? '',
+    });
+    child.stdout?.destroy();
+    let told = '';
+    child.stderr?.on('data', (text) => {
+      told += text;
+    });
+    const [code] = await once(child, 'close');
+    expect([code, told]).toEqual([2, expect.not.stringContaining('EPIPE')]);
   });
 });
 
 describe('the schedule', () => {
   test('has the audit made by a worker, which records what it has found, and whose login then verifies no archive', async () => {
-    expect(await verify('--last')).toMatchObject({ code: 1, stderr: expect.stringContaining('No scheduled audit') });
+    expect(await verify('--last')).toMatchObject({ code: 2, stderr: expect.stringContaining('No scheduled audit') });
     const connection = await NativeConnection.connect({ address: inject('temporalAddress') });
     const config = readWorkerConfig(system.environment);
     const shared = {

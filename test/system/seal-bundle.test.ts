@@ -181,9 +181,9 @@ describe('a bundle', () => {
     expect(code, stderr).toBe(0);
     expect(stdout).toContain(`  Kept: ${journal.rows.length} entries, `);
     expect(await differencesOf(path)).toEqual([]);
-    expect(await command('--export', path)).toMatchObject({ code: 1, stderr: expect.stringMatching(/is not empty/) });
+    expect(await command('--export', path)).toMatchObject({ code: 2, stderr: expect.stringMatching(/is not empty/) });
     expect(await command('--export', `${path}2`, '--from', '2026-02-30')).toMatchObject({
-      code: 1,
+      code: 2,
       stderr: expect.stringMatching(/must be a day/),
     });
     const { rows } = await system.owner.query(

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { HEADS_CHECK, SEALS_CHECK, UNSEALED_CHECK } from '../../activities/auditor/seals-check.ts';
+import { EPOCHS_CHECK, HEADS_CHECK, SEALS_CHECK, UNSEALED_CHECK } from '../../activities/auditor/seals-check.ts';
 import type { Pool } from '../../activities/database.ts';
 import { rootOf } from '../../activities/seal/digests.ts';
 import { publishHeads } from '../../activities/seal/heads.ts';
@@ -239,6 +239,27 @@ describe('the auditor names what of the heads does not agree, and what was gone 
          http_method FROM idempotent_write_audit_log WHERE company_id = $1 LIMIT 1`,
       ['row-unsealed'],
     ],
+    'a head that says another epoch than its row': [
+      "UPDATE seal_heads SET epoch = epoch + 1 WHERE company_id = $1 AND log = 'journal' AND position = 1",
+      ['head-differs'],
+    ],
+    'a batch of an epoch that never began': [
+      `UPDATE seal_batches SET epoch = epoch + 1 WHERE company_id = $1 AND log = 'journal'
+         AND last_number = (SELECT number FROM seal_heads WHERE company_id = $1 AND log = 'journal' AND position = 1)`,
+      ['seal-epoch-altered', 'seal-epoch-altered', 'head-differs'],
+    ],
+    'a row of no transaction': [
+      `INSERT INTO idempotent_write_audit_log (xid, company_id, operation_name, operation_type, idempotency_key, user_id, status,
+         request_id, route_path, http_method)
+       SELECT NULL, company_id, operation_name, operation_type, idempotency_key, user_id, 'replayed', request_id, route_path,
+         http_method FROM idempotent_write_audit_log WHERE company_id = $1 LIMIT 1`,
+      ['row-unsealed'],
+    ],
+    'an entry of a transaction that is still to come': [
+      `INSERT INTO journal_entries SELECT (jsonb_populate_record(e, jsonb_build_object('id', gen_random_uuid(), 'write_id',
+         gen_random_uuid(), 'created_xid', '999999999999'))).* FROM journal_entries e WHERE company_id = $1 LIMIT 1`,
+      ['row-unsealed'],
+    ],
     'an entry behind the seal': [
       `INSERT INTO journal_entries SELECT (jsonb_populate_record(e, jsonb_build_object('id', gen_random_uuid(), 'write_id',
          gen_random_uuid(), 'created_xid', '3'))).* FROM journal_entries e WHERE company_id = $1 LIMIT 1`,
@@ -248,12 +269,20 @@ describe('the auditor names what of the heads does not agree, and what was gone 
 
   test.each(Object.entries(PLANTS))('%s', async (_what, [sql, kinds]) => {
     await inRolledBackTransaction(system.owner, async (client) => {
-      const checks = [SEALS_CHECK, HEADS_CHECK, UNSEALED_CHECK];
+      const checks = [SEALS_CHECK, EPOCHS_CHECK, HEADS_CHECK, UNSEALED_CHECK];
       expect(await auditIn(client, { checks })).toMatchObject({ named: [], couldNotAsk: [] });
       expect((await client.query(sql, [company.id])).rowCount).toBeGreaterThan(0);
       const { named } = await auditIn(client, { checks });
       expect(named.map(({ kind }) => kind)).toEqual(kinds);
       expect(new Set(named.map(({ companyId }) => companyId))).toEqual(new Set([company.id]));
+    });
+  });
+
+  test('and that the place of the sealer is gone', async () => {
+    await inRolledBackTransaction(system.owner, async (client) => {
+      await client.query('DELETE FROM seal_position');
+      const { named } = await auditIn(client, { checks: [UNSEALED_CHECK] });
+      expect(named).toMatchObject([{ kind: 'row-unsealed', table: 'seal_position', companyId: null }]);
     });
   });
 

@@ -162,7 +162,17 @@ describe('the proof of a write', () => {
     for (const key of ['paid', 'never-written']) {
       expect(await check({ ...json, key })).toMatchObject([{ kind: 'row-foreign' }, { kind: 'row-foreign' }]);
     }
-    for (const rows of [[], [entry, entry]]) {
+    // The last four would lead to the head all the same, for whoever reads on.
+    const [step] = entry.path;
+    const ofStep = (changed: object) => [{ ...entry, path: [{ ...step, ...changed }, ...entry.path.slice(1)] }, audit];
+    for (const rows of [
+      [],
+      [entry, entry],
+      ofStep({ digest: `${step.digest}zz` }),
+      ofStep({ digest: ` ${step.digest}` }),
+      ofStep({ digest: step.digest.toUpperCase() }),
+      [{ ...entry, number: String(entry.number) }, audit],
+    ]) {
       writeFileSync(path, JSON.stringify({ ...json, rows }));
       const second = noPython === undefined ? verifyInPython : verify;
       expect((await verify(VERIFIER, { proof: path, keys })).code).toBe(2);

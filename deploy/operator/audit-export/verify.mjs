@@ -220,9 +220,7 @@ async function readManifest() {
 
 /** Each epoch once, in their order: two readers could take two of one number. */
 function checkEpochList(epochs, name) {
-  const isRising = epochs.every(
-    ({ epoch }, i) => Number.isSafeInteger(epoch) && epoch >= 1 && (i === 0 || epoch > epochs[i - 1].epoch),
-  );
+  const isRising = epochs.every(({ epoch }, i) => isNumber(epoch) && (i === 0 || epoch > epochs[i - 1].epoch));
   if (!isRising) throw new Refusal(`The epochs of ${name} are not in their order.`);
 }
 
@@ -358,12 +356,12 @@ function isEpochOf(walk, { first, last, epoch }, before) {
 /** Whether an epoch may say that this was the last published head. Others may have been published of the same rows since. */
 function isHeadBefore(position, last) {
   if (position === null) return true;
-  return Number.isSafeInteger(position) && position >= 1 && position <= (last?.position ?? 0);
+  return isNumber(position) && position <= (last?.position ?? 0);
 }
 
 function checkRow(walk, { number, id, leaf, content, archived, erased }) {
-  if (typeof leaf !== 'string' || !/^[0-9a-f]{64}$/.test(leaf)) throw walk.differs('row-altered', number, id);
-  if (content === null) {
+  if (!isDigest(leaf)) throw walk.differs('row-altered', number, id);
+  if ((content ?? null) === null) {
     if (walk.log !== 'audit' || archived !== true) throw walk.differs('row-missing', number, id);
     walk.archived += 1;
     return;
@@ -733,6 +731,7 @@ function idsOf(heads) {
 function verifyProof(options) {
   const proof = parseJson(readFileSync(options.proof), options.proof);
   if (!Array.isArray(proof?.rows)) throw new Refusal(`${options.proof} is not the proof of a write.`);
+  if (!isProof(proof)) throw new Refusal(`${options.proof} has another form than the proof of a write.`);
   const keysPath = options.keys ?? join(FOLDER, 'keys.json');
   if (!existsSync(keysPath)) throw new Refusal('There is no keys.json: give the public keys with --keys FILE.');
   const keys = readKeys(keysPath);
@@ -743,9 +742,32 @@ function verifyProof(options) {
   const differences = rows.flatMap(({ kind, log, number, id }) =>
     kind === undefined ? [] : [{ kind, companyId: proof.companyId, log, number, id }],
   );
-  if (options.json) console.log(JSON.stringify({ rows: rows.length, missing: proof.missing ?? [], differences }));
+  if (options.json) console.log(JSON.stringify({ rows: rows.length, missing: proof.missing, differences }));
   else printProof(proof, rows, keys);
   if (differences.length > 0) process.exitCode = 1;
+}
+
+/** What two readers could read in two ways is none: a digest has one text, and a side one of two. */
+function isProof({ companyId, key, writeId, rows, missing }) {
+  const isText = (value) => typeof value === 'string';
+  const isObject = (value) => typeof value === 'object' && value !== null;
+  const isStep = (step) => isObject(step) && ['left', 'right'].includes(step.side) && isDigest(step.digest);
+  const isPath = (path) => Array.isArray(path) && path.every(isStep);
+  const isRow = (row) =>
+    isObject(row) &&
+    LOGS.includes(row.log) &&
+    isNumber(row.number) &&
+    [row.content, row.leaf].every(isText) &&
+    [row.path, row.batchPath].every(isPath) &&
+    isObject(row.head);
+  const isMissing = (one) => isObject(one) && LOGS.includes(one.log) && isText(one.reason);
+  return (
+    [companyId, key].every(isText) &&
+    (writeId === null || isText(writeId)) &&
+    rows.every(isRow) &&
+    Array.isArray(missing) &&
+    missing.every(isMissing)
+  );
 }
 
 function checkProof({ companyId, key, writeId }, { log, content, leaf, path, batchPath, head: published }, keys) {
@@ -785,6 +807,15 @@ function nodeBeside(found, { side, digest }) {
 
 // ---- Digests, keys, canonical JSON
 
+function isDigest(value) {
+  return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+}
+
+/** Of a row, a head or an epoch. */
+function isNumber(value) {
+  return Number.isSafeInteger(value) && value >= 1;
+}
+
 function sha256(...parts) {
   const digest = createHash('sha256');
   for (const part of parts) digest.update(part);
@@ -823,9 +854,9 @@ function readHead(published) {
   const isWhole =
     head?.version === 1 &&
     LOGS.includes(head.log) &&
-    [head.position, head.epoch, head.number].every((number) => Number.isSafeInteger(number) && number >= 1) &&
-    [head.digest, head.root, head.previous].every((digest) => /^[0-9a-f]{64}$/.test(digest)) &&
-    typeof head.companyId === 'string' &&
+    [head.position, head.epoch, head.number].every(isNumber) &&
+    [head.digest, head.root, head.previous].every(isDigest) &&
+    [head.companyId, head.publishedAt].every((member) => typeof member === 'string') &&
     INSTANT.test(head.publishedAt) &&
     Object.keys(head).length === HEAD_MEMBERS;
   return isWhole ? head : undefined;
@@ -843,8 +874,9 @@ export function readKeys(path) {
   const set = parseJson(readFileSync(path), path);
   const keys = new Map();
   for (const jwk of Array.isArray(set?.keys) ? set.keys : []) {
-    if (jwk.kty !== 'OKP' || jwk.crv !== 'Ed25519' || typeof jwk.kid !== 'string') continue;
+    if (jwk?.kty !== 'OKP' || jwk.crv !== 'Ed25519' || typeof jwk.kid !== 'string') continue;
     const { kty, crv, x } = jwk;
+    if (typeof x !== 'string' || !/^[A-Za-z0-9_-]{43}$/.test(x)) continue;
     keys.set(jwk.kid, { x, publicKey: createPublicKey({ key: { kty, crv, x }, format: 'jwk' }) });
   }
   return keys;
@@ -1059,7 +1091,7 @@ function printProof(proof, rows, keys) {
     if (kind !== undefined) lines.push(`  ${log}: DIFFERS at ${differenceText({ kind, log, number, id })}`);
     else lines.push(...provenLines(log, row, head));
   }
-  for (const { log, reason } of proof.missing ?? []) lines.push(`  ${log}: no proof of this row here (${reason})`);
+  for (const { log, reason } of proof.missing) lines.push(`  ${log}: no proof of this row here (${reason})`);
   console.log(lines.map(printed).join('\n'));
 }
 

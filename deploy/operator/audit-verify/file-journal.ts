@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto';
 import {
   appendFileSync,
   createReadStream,
-  existsSync,
   lstatSync,
   mkdirSync,
+  readdirSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,11 +32,24 @@ export type FileJournal = Journal & {
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
 
-/** `of`: what makes two runs the same, such as the database and the days. */
-export async function openFileJournal(of: unknown, { resume }: { readonly resume: boolean }): Promise<FileJournal> {
+type Opening = {
+  readonly resume: boolean;
+  /** Of the run. */
+  readonly pid?: number;
+};
+
+/**
+ * `of`: what makes two runs the same, such as the database and the days. Each process has notes of its own, so that two such runs at
+ * a time do not read each other's; one goes on from those of a process that is gone.
+ */
+export async function openFileJournal(of: unknown, { resume, pid = process.pid }: Opening): Promise<FileJournal> {
   const name = createHash('sha256').update(JSON.stringify(of)).digest('hex').slice(0, 32);
-  const path = join(folder(), `${name}.ndjson`);
-  const resumed = resume && existsSync(path);
+  const path = join(folder(), `${name}.${pid}.ndjson`);
+  const left = leftBehind(name, pid);
+  const newest = left.at(-1);
+  const resumed = resume && newest !== undefined;
+  if (resumed) renameSync(newest, path);
+  for (const other of left) if (other !== path) rmSync(other, { force: true });
   if (resumed) await keepFinished(path);
   else writeFileSync(path, '', { mode: FILE_MODE });
 
@@ -69,6 +83,27 @@ export async function openFileJournal(of: unknown, { resume }: { readonly resume
     },
     remove: () => rmSync(path, { force: true }),
   };
+}
+
+/** The notes of such runs that have ended, the oldest first. */
+function leftBehind(name: string, pid: number): readonly string[] {
+  return readdirSync(folder())
+    .filter((file) => file.startsWith(`${name}.`) && hasEnded(Number(file.split('.')[1]), pid))
+    .map((file) => join(folder(), file))
+    .map((path) => ({ path, at: statSync(path).mtimeMs }))
+    .toSorted((one, other) => one.at - other.at)
+    .map(({ path }) => path);
+}
+
+/** A process with our own number is one of before. */
+function hasEnded(pid: number, own: number): boolean {
+  if (pid === own) return true;
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH';
+  }
 }
 
 /**

@@ -20,8 +20,8 @@ export type HeadFile = {
   readonly sha256: string;
 };
 
-/** A file that cannot be read, or has nothing to compare with: exit code 2. */
-export class UnusableFile extends Error {}
+/** A file that cannot be read, or has nothing to compare with. */
+class UnusableFile extends Error {}
 
 const HEADS_A_PAGE = 1_000;
 

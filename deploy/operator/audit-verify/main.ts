@@ -15,7 +15,7 @@ import { printed } from '../../cli/printed.ts';
 import { createProgress, shown } from '../../cli/progress.ts';
 import { exportBooks } from '../audit-export/export-books.ts';
 import { type FileJournal, openFileJournal } from './file-journal.ts';
-import { type HeadFile, type KeptKeys, keptHeadsCheck, keptKeys, lookAtHeads, UnusableFile } from './kept-heads.ts';
+import { type HeadFile, type KeptKeys, keptHeadsCheck, keptKeys, lookAtHeads } from './kept-heads.ts';
 import { lastAudit } from './last.ts';
 import { openTemporal } from './temporal.ts';
 import { confidenceText, endText, explainedText, filesText, findingText, headText } from './text.ts';
@@ -36,6 +36,7 @@ type Options = {
   databaseUrl?: string;
 };
 
+const COULD_NOT_ASK = 2;
 const MAX_SAMPLE = 100_000;
 const DEFAULT_PARALLEL = 2;
 const MAX_PARALLEL = 16;
@@ -73,19 +74,14 @@ const program = command(
       '\nsystem.' +
       '\n--from and --to choose the writes that are compared one by one; the controls of the books and the search for rows without a' +
       '\nwrite are about whole books, and are asked of all days.' +
-      '\nExit code 0: nothing was found. 1: something was found. 2: nothing was found, and not all could be asked,\nor a file of --heads or --keys cannot be used.',
+      '\nExit code 0: nothing was found. 1: something was found. 2: nothing was found, and not all could be asked,\nor the command could not do it at all, as with a company or a file that is not there.',
   )
   .action(verify);
-await run(program);
+// 1 would say that something was found.
+await run(program, { failed: COULD_NOT_ASK });
 
 async function verify(options: Options): Promise<void> {
-  try {
-    await verifyWith(options, await keptOf(options));
-  } catch (error) {
-    if (!(error instanceof UnusableFile)) throw error;
-    console.error(printed(error.message));
-    process.exitCode = 2;
-  }
+  await verifyWith(options, await keptOf(options));
 }
 
 /** What somebody has kept outside the database. */
@@ -150,7 +146,7 @@ async function printLast(url: string, { json }: Options): Promise<void> {
 
 function setExitCode(findings: number, couldNotAsk: readonly NotAsked[]): void {
   if (findings > 0) process.exitCode = 1;
-  else if (couldNotAsk.length > 0) process.exitCode = 2;
+  else if (couldNotAsk.length > 0) process.exitCode = COULD_NOT_ASK;
 }
 
 /** Asks all there is to ask. Returns, of a spot check, how many writes were drawn from how many. */
