@@ -1,12 +1,19 @@
 import type { SealKeys } from '../seal/published-head.ts';
 import type { AuditCheck } from './check.ts';
 import { CONTROL_CHECKS, controlChecksOf } from './controls-check.ts';
+import { REQUESTS_CHECK } from './requests-check.ts';
 import { EPOCHS_CHECK, headsCheck, SEALS_CHECK, UNSEALED_CHECK } from './seals-check.ts';
 import { COMPANIES_CHECK, DOUBLES_CHECK, STRAYS_CHECK } from './strays-check.ts';
 import { writesCheck } from './writes-check.ts';
 
 /** Of the records of the writes, without the books. */
-export const RECORD_CHECKS: readonly AuditCheck[] = [writesCheck(), STRAYS_CHECK, DOUBLES_CHECK, COMPANIES_CHECK];
+export const RECORD_CHECKS: readonly AuditCheck[] = [
+  writesCheck(),
+  REQUESTS_CHECK,
+  STRAYS_CHECK,
+  DOUBLES_CHECK,
+  COMPANIES_CHECK,
+];
 
 /**
  * What the auditor asks the database. The writes come first: they take longest, and their number is the progress. `keys`: those

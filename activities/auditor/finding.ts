@@ -39,6 +39,7 @@ export const FINDING_KINDS = {
   'audit-row-doubled': 'finding-two-rows-for-one-write',
   'event-doubled': 'finding-two-rows-for-one-write',
   'write-id-altered': 'finding-a-row-says-something-else-than-its-write',
+  'request-altered': 'finding-a-row-says-something-else-than-its-write',
   'answer-altered': 'finding-a-row-says-something-else-than-its-write',
   'entry-altered': 'finding-a-row-says-something-else-than-its-write',
   'audit-row-altered': 'finding-a-row-says-something-else-than-its-write',

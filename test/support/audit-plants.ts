@@ -69,6 +69,15 @@ export const PLANTS: Readonly<Record<string, readonly [sql: string, kinds: reado
     `UPDATE idempotent_writes SET status_code = 403 WHERE outcome = 'rejected'`,
     ['answer-altered'],
   ],
+  'the stored request of a write is changed': [
+    `UPDATE idempotent_writes SET request = jsonb_set(request, '{body,name}', '"Somebody else"') WHERE ${LONELY}`,
+    ['request-altered'],
+  ],
+  'the stored request of a rejection is taken away': [
+    `ALTER TABLE idempotent_writes DROP CONSTRAINT idempotent_writes_cancelled_without_request;
+     UPDATE idempotent_writes SET request = NULL WHERE outcome = 'rejected'`,
+    ['request-altered'],
+  ],
   'the row of a rejection is deleted': [
     `DELETE FROM idempotent_writes WHERE outcome = 'rejected'`,
     ['audit-row-without-write'],
