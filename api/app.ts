@@ -23,6 +23,7 @@ import { createBatchList } from './batches/list.ts';
 import { registerBatches } from './batches/routes.ts';
 import { createUploadLimit } from './batches/upload-limit.ts';
 import type { ApiConfig } from './config.ts';
+import { registerConsole } from './console/routes.ts';
 import type { ApiContext } from './context.ts';
 import { registerExports } from './exports/routes.ts';
 import { type Authenticate, createAuthenticate, createOperatorAuthenticate, limitingFailures } from './http/auth.ts';
@@ -200,6 +201,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     coreMetricsAddress: options.coreMetricsAddress,
   });
   await registerDocs(app, operations, servedRoutes);
+  await registerConsole(app, { folder: config.CONSOLE_FOLDER });
   registerSealKeys(app, database);
   const failures = createSignInLimit(config.FAILED_SIGN_INS_PER_MINUTE);
   await registerApiRoutes(app, context, limitingFailures(createAuthenticate(config, { keySet, revoked }), failures));

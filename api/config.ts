@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { z } from 'zod';
 import {
   port,
@@ -34,6 +35,11 @@ const apiConfig = z
     OPERATOR_AUDIENCE: z.string().min(1).optional(),
     /** `1`: the Temporal UI of this machine may have payloads decrypted without a token; for local use only. */
     CODEC_WITHOUT_TOKEN: z.enum(['0', '1']).default('0'),
+    /** Where the built console is (`npm run build`). */
+    CONSOLE_FOLDER: z
+      .string()
+      .min(1)
+      .default(join(import.meta.dirname, '../dist/console')),
     TEMPORAL_UI_URL: z.url({ protocol: /^https?$/ }).optional(),
     RATE_LIMIT_PER_SECOND: positiveInteger(500),
     RATE_LIMIT_BURST: positiveInteger(2000),

@@ -22,6 +22,7 @@ const launcherSchema = z.object({
   TEMPORAL_NAMESPACE: processConfig.TEMPORAL_NAMESPACE,
   TEMPORAL_UI_URL: z.string().optional(),
   WORKFLOW_BUNDLE: z.string().optional(),
+  CONSOLE_FOLDER: z.string().optional(),
   PAYLOAD_KEYS: z.string().optional(),
   PAYLOAD_ENCRYPTION: z.enum(PAYLOAD_ENCRYPTION).optional(),
   JWT_SECRET: z.string().optional(),

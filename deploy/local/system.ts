@@ -20,7 +20,7 @@ import { DEFAULT_RETENTION_DAYS } from '../operator/retention.ts';
 import { allowPrivateWebhooks, type LauncherConfig, launcherConfig } from './config.ts';
 import { claimDataFolder } from './instance.ts';
 import { choosePorts, reachable } from './listening.ts';
-import { buildBundle, endLeftover, nodeProcess } from './node-process.ts';
+import { buildBundle, buildLocalConsole, endLeftover, nodeProcess } from './node-process.ts';
 import { sendSignal } from './processes.ts';
 import { seedBooks, seedCompanies } from './seed.ts';
 import { postgresService, prepareDatabase, temporalService } from './servers.ts';
@@ -77,7 +77,9 @@ export function startSystem(on: {
     },
     async reload() {
       await ready;
-      if (launcherConfig().WORKFLOW_BUNDLE === undefined) await buildBundle();
+      const { WORKFLOW_BUNDLE, CONSOLE_FOLDER } = launcherConfig();
+      if (WORKFLOW_BUNDLE === undefined) await buildBundle();
+      if (CONSOLE_FOLDER === undefined) await buildLocalConsole();
       await allSettledOrThrow(STOP_ORDER[0].flatMap((name) => services.get(name)?.restart() ?? []));
     },
     killProcesses() {
@@ -104,9 +106,10 @@ export function startSystem(on: {
     const payloadKeys = keptPayloadKeys(config);
     const metricsPort = await choosePorts(config);
 
-    const [servers, workflowBundle] = await allSettledOrThrow([
+    const [servers, workflowBundle, consoleFolder] = await allSettledOrThrow([
       startServers(config, encryption),
       config.WORKFLOW_BUNDLE === undefined ? buildBundle() : Promise.resolve(config.WORKFLOW_BUNDLE),
+      config.CONSOLE_FOLDER === undefined ? buildLocalConsole() : Promise.resolve(config.CONSOLE_FOLDER),
     ]);
     signal.throwIfAborted();
     const secret = jwtSecret(config);
@@ -120,6 +123,7 @@ export function startSystem(on: {
       PAYLOAD_ENCRYPTION: encryption,
       CODEC_WITHOUT_TOKEN: THIS_MACHINE.includes(config.HOST) ? '1' : '0',
       WORKFLOW_BUNDLE: workflowBundle,
+      CONSOLE_FOLDER: consoleFolder,
       // Persistent, because receivers have secrets that derive from it.
       WEBHOOK_MASTER_KEY: config.WEBHOOK_MASTER_KEY ?? keptSecret(join(dataFolder(), 'webhook-master-key')),
       WEBHOOK_ALLOW_PRIVATE: allowPrivateWebhooks(config),

@@ -1,0 +1,42 @@
+import { useState } from 'preact/hooks';
+import { fieldText } from '../parts/field-text.ts';
+import { useDocumentTitle } from '../parts/use-document-title.ts';
+import { claimsOf, hasExpired, signIn } from '../session.ts';
+
+/** Signs in by a token. `npm start` prints a link that brings one along. */
+export function SignInPage({ onSignedIn }: { readonly onSignedIn: () => void }) {
+  useDocumentTitle('Sign in');
+  const [fault, setFault] = useState<string>();
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault();
+    const token = fieldText(event, 'token');
+    const claims = claimsOf(token);
+    if (claims === undefined) return setFault('This is no token: it has three parts with dots between them (a JWT).');
+    if (hasExpired(claims)) return setFault('This token has expired. Get a new one.');
+    signIn(token);
+    onSignedIn();
+  };
+  return (
+    <main class="container narrow">
+      <h1>AccuBooks console</h1>
+      <form onSubmit={submit}>
+        <label for="token">Token</label>
+        <textarea
+          id="token"
+          name="token"
+          rows={4}
+          required
+          autocomplete="off"
+          spellcheck={false}
+          aria-invalid={fault === undefined ? undefined : true}
+          aria-describedby="token-help"
+        />
+        <small id="token-help" role={fault === undefined ? undefined : 'alert'}>
+          {fault ??
+            'npm start prints a link that signs you in. Elsewhere, an operator makes a token with npm run token.'}
+        </small>
+        <button type="submit">Sign in</button>
+      </form>
+    </main>
+  );
+}
