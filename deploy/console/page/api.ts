@@ -1,4 +1,4 @@
-import type { ProblemCode } from '../../client/src/generated/types.ts';
+import type { Problem, ProblemCode } from '../../client/src/generated/types.ts';
 import { currentSession } from './session.ts';
 
 /** What the API has refused, or that it could not be reached (status 0). */
@@ -6,27 +6,70 @@ export class ApiError extends Error {
   readonly status: number;
   readonly code: ProblemCode | undefined;
   readonly requestId: string | undefined;
+  /** All that the API has said of it. */
+  readonly problem: Partial<Problem>;
 
-  constructor(status: number, problem: { detail?: string; title?: string; code?: ProblemCode; requestId?: string }) {
+  constructor(status: number, problem: Partial<Problem>) {
     super(problem.detail ?? problem.title ?? `The API answered ${status}.`);
     this.status = status;
-    this.code = problem.code;
+    this.code = problem.code as ProblemCode | undefined;
     this.requestId = problem.requestId;
+    this.problem = problem;
   }
 }
 
+/** What is sent, once: nothing here sends again by itself. */
+type Sending = { readonly method: 'POST'; readonly body?: object };
+
 /** Asks the API with the token of whoever has signed in. Throws ApiError. */
-export async function ask<T>(path: string, { signal }: { signal?: AbortSignal } = {}): Promise<T> {
+export async function ask<T>(
+  path: string,
+  { signal, send }: { readonly signal?: AbortSignal; readonly send?: Sending } = {},
+): Promise<T> {
+  const response = await request(path, { ...(signal && { signal }), ...(send && { send }) });
+  return (await response.json()) as T;
+}
+
+/** A text of several pages, each of which names the next in its `Link` header, such as the results of a batch. */
+export async function askText(
+  path: string,
+  { accept, onPage }: { readonly accept: string; readonly onPage?: (pages: number) => void },
+): Promise<Blob> {
+  const parts: Blob[] = [];
+  for (let next: string | undefined = path; next !== undefined; ) {
+    const response: Response = await request(next, { accept });
+    parts.push(await response.blob());
+    onPage?.(parts.length);
+    next = /<([^>]+)>; rel="next"/.exec(response.headers.get('link') ?? '')?.[1];
+  }
+  return new Blob(parts);
+}
+
+type Asking = { readonly signal?: AbortSignal; readonly send?: Sending; readonly accept?: string };
+
+async function request(path: string, { signal, send, accept }: Asking): Promise<Response> {
   const token = currentSession()?.token;
-  const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const headers: Record<string, string> = {
+    ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+    ...(accept === undefined ? {} : { accept }),
+    ...(send?.body === undefined ? {} : { 'content-type': 'application/json' }),
+  };
   let response: Response;
   try {
-    response = await fetch(path, { headers, ...(signal === undefined ? {} : { signal }) });
+    response = await fetch(path, {
+      headers,
+      ...(signal === undefined ? {} : { signal }),
+      ...(send === undefined ? {} : { method: send.method }),
+      ...(send?.body === undefined ? {} : { body: JSON.stringify(send.body) }),
+    });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ApiError(0, { detail: 'The API does not answer. Is it running?' });
+    throw new ApiError(0, { detail: send === undefined ? NO_ANSWER : NOT_KNOWN });
   }
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new ApiError(response.status, body);
-  return body as T;
+  if (response.ok) return response;
+  throw new ApiError(response.status, await response.json().catch(() => ({})));
 }
+
+const NO_ANSWER = 'The API does not answer. Is it running?';
+const NOT_KNOWN =
+  'The API has not answered, so it is not known whether it has received this. Sending it again is safe: it happens once.';

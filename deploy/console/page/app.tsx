@@ -1,12 +1,19 @@
 import { useEffect, useState } from 'preact/hooks';
 import { ErrorBoundary } from 'preact-iso/lazy';
 import { LocationProvider, Route, Router, useLocation } from 'preact-iso/router';
+import { AccountPage } from './pages/account.tsx';
+import { ApprovalsPage } from './pages/approvals.tsx';
+import { BatchPage } from './pages/batch.tsx';
+import { BatchesPage } from './pages/batches.tsx';
+import { BalanceSheetPage, ProfitAndLossPage, ReceivablesPage, TrialBalancePage } from './pages/books.tsx';
+import { EntryPage } from './pages/entry.tsx';
 import { FindPage } from './pages/find.tsx';
 import { SignInPage } from './pages/sign-in.tsx';
 import { WritePage } from './pages/write.tsx';
 import { type Company, CompanyContext } from './parts/company.tsx';
 import { useAnswer } from './parts/use-answer.ts';
 import { useDocumentTitle } from './parts/use-document-title.ts';
+import type { Page } from './parts/use-pages.ts';
 import { currentSession, signOut } from './session.ts';
 
 /** The frame of every page: who is signed in, where one may go, and the page itself. */
@@ -24,7 +31,7 @@ export function App() {
   );
 }
 
-type Me = { readonly email: string; readonly roles: readonly string[] };
+type Me = { readonly userId: string; readonly email: string; readonly roles: readonly string[] };
 type Settings = { readonly name: string; readonly timeZone: string };
 
 function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
@@ -35,6 +42,7 @@ function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
     // Who may not read the settings sees UTC.
     timeZone: settings.data?.timeZone ?? 'UTC',
     roles: me.data?.roles ?? [],
+    userId: me.data?.userId ?? '',
   };
   const isRefused = me.error?.status === 401;
   useEffect(() => {
@@ -51,6 +59,15 @@ function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
           <Router>
             <Route path="/console/" component={FindPage} />
             <Route path="/console/writes/:key" component={WritePage} />
+            <Route path="/console/books" component={TrialBalancePage} />
+            <Route path="/console/books/receivables" component={ReceivablesPage} />
+            <Route path="/console/books/profit-and-loss" component={ProfitAndLossPage} />
+            <Route path="/console/books/balance-sheet" component={BalanceSheetPage} />
+            <Route path="/console/books/accounts/:code" component={AccountPage} />
+            <Route path="/console/books/entries/:id" component={EntryPage} />
+            <Route path="/console/batches" component={BatchesPage} />
+            <Route path="/console/batches/:key" component={BatchPage} />
+            <Route path="/console/approvals" component={ApprovalsPage} />
             <Route default component={NothingHere} />
           </Router>
         </ErrorBoundary>
@@ -59,10 +76,21 @@ function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
   );
 }
 
-const PLACES = [{ path: '/console/', name: 'Find a write' }] as const;
+const PLACES = [
+  { path: '/console/', name: 'Find a write' },
+  { path: '/console/books', name: 'Books' },
+  { path: '/console/batches', name: 'Batches' },
+  { path: '/console/approvals', name: 'Approvals' },
+] as const;
+
+/** Of what waits for whoever is signed in, how much is counted. */
+const COUNTED = 50;
 
 function Navigation({ onSignOut, name }: { readonly onSignOut: () => void; readonly name: string }) {
   const { path } = useLocation();
+  const waiting = useAnswer<Page<unknown>>(`/api/approvals?waitingFor=me&limit=${COUNTED}`, { everyMs: 15_000 });
+  const count = waiting.data?.items.length ?? 0;
+  const isMore = waiting.data?.nextCursor != null;
   return (
     <header class="container">
       <nav aria-label="Console">
@@ -72,8 +100,14 @@ function Navigation({ onSignOut, name }: { readonly onSignOut: () => void; reado
           </li>
           {PLACES.map((place) => (
             <li key={place.path}>
-              <a href={place.path} aria-current={place.path === path ? 'page' : undefined}>
+              <a href={place.path} aria-current={isAt(place.path, path) ? 'page' : undefined}>
                 {place.name}
+                {place.name === 'Approvals' && count > 0 ? (
+                  <span class="count">
+                    <span aria-hidden="true">{isMore ? `${COUNTED}+` : count}</span>
+                    <span class="spoken">{`, ${isMore ? `more than ${COUNTED}` : count} wait for you`}</span>
+                  </span>
+                ) : null}
               </a>
             </li>
           ))}
@@ -89,6 +123,12 @@ function Navigation({ onSignOut, name }: { readonly onSignOut: () => void; reado
       </nav>
     </header>
   );
+}
+
+/** A place and what is below it; the first is only itself, and the writes that it finds. */
+function isAt(place: string, path: string): boolean {
+  if (place === '/console/') return path === '/console' || path === place || path.startsWith('/console/writes/');
+  return path === place || path.startsWith(`${place}/`);
 }
 
 function NothingHere() {

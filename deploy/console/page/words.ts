@@ -1,4 +1,4 @@
-import type { Write } from '../../client/src/generated/types.ts';
+import type { Problem, Write } from '../../client/src/generated/types.ts';
 
 /** What has become of a write, in a sentence, and what to do next. */
 export function stateInWords(write: Write): { readonly title: string; readonly next: string; readonly tone: Tone } {
@@ -51,6 +51,15 @@ export function stateInWords(write: Write): { readonly title: string; readonly n
 }
 
 export type Tone = 'good' | 'bad' | 'wait' | 'none';
+
+/** What a client does next, as a problem says. */
+export const NEXT_ACTIONS: Readonly<Record<Problem['nextAction'], string>> = {
+  fix_request: 'Correct the request.',
+  retry_same_key: 'Send the same request again.',
+  wait: 'Wait, then ask again.',
+  use_new_key: 'A new write needs a new key.',
+  none: '',
+};
 
 type TimelineKind = NonNullable<Write['timeline']>[number]['kind'];
 

@@ -2280,7 +2280,10 @@ export type Write = {
   } | null;
   /** The body of the outcome; null while there is none */
   response: unknown;
-  /** What was asked for, while it waits for its approval; null for who may not see it */
+  /**
+   * What was asked for, as path parameters and body, of a write that has its outcome or waits for its approval;
+   * null for who may not see it, and where it is not known
+   */
   request?: unknown;
   /** The decisions about a write that an approval policy has matched */
   approvals?: {
@@ -2327,6 +2330,17 @@ export type Write = {
     requestId?: string;
     userId?: string;
     detail?: string;
+    /**
+     * Of another request with the key: where it differs, at most the first 20, as JSON pointers. Below a member
+     * whose names the client chooses, such as metadata, that member is told. Absent from what was recorded before
+     * they were
+     */
+    differences?: {
+      in: 'body' | 'path' | 'operation';
+      pointer: string;
+    }[];
+    /** Of event_recorded and event_delivered */
+    eventId?: string;
   }[];
   /** true when items between the first and the last are omitted */
   timelineTruncated?: boolean;

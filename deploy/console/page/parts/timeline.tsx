@@ -1,6 +1,7 @@
 import type { Write } from '../../../client/src/generated/types.ts';
 import { afterText, instantText } from '../time.ts';
 import { EVENTS } from '../words.ts';
+import { Pointers } from './problem.tsx';
 
 type Item = Write['timeline'][number];
 
@@ -27,6 +28,7 @@ export function Timeline({
             <span class="what">
               {EVENTS[item.kind]}
               {item.detail === undefined ? null : <span class="detail">{item.detail}</span>}
+              <Differences item={item} />
             </span>
             <time dateTime={item.at}>{instantText(item.at, timeZone)}</time>
             {item.requestId === undefined ? null : <code class="request">{item.requestId}</code>}
@@ -35,6 +37,18 @@ export function Timeline({
       </ol>
       {isTruncated ? <p>Items between the first and the last are left out: there are too many to show.</p> : null}
     </>
+  );
+}
+
+/** Where another request with the key differs: the names of its members, which never tell what was in them. */
+function Differences({ item: { kind, differences } }: { readonly item: Item }) {
+  if (kind !== 'conflicted') return null;
+  if (differences === undefined) return <span class="detail">Where it differs was not recorded.</span>;
+  return (
+    <div class="differences">
+      It differs in:
+      <Pointers pointers={differences} />
+    </div>
   );
 }
 
