@@ -33,7 +33,7 @@ export function AccountPage() {
         {() => (
           <>
             {items.length === 0 ? <p>The account has no line that you may read.</p> : null}
-            <div class="scroll">
+            <div class="scroll lines">
               <table>
                 <thead>
                   <tr>

@@ -69,6 +69,7 @@ function Story({ write, again }: { readonly write: Write; readonly again: () => 
             </a>
           )}
         </dd>
+        <EntryLink write={write} />
         <Approval write={write} />
       </dl>
       <h2>Timeline</h2>
@@ -94,6 +95,23 @@ function Json({ value }: { readonly value: unknown }) {
     <pre>
       <code>{value == null ? 'None, or not for you to see.' : JSON.stringify(value, null, 2)}</code>
     </pre>
+  );
+}
+
+/** The entry that the write has posted, where its answer names one. */
+function EntryLink({ write: { resource, response } }: { readonly write: Write }) {
+  const named = (response as { readonly journalEntryId?: unknown } | null)?.journalEntryId;
+  const id = resource?.type === 'journalEntry' ? resource.id : named;
+  if (typeof id !== 'string') return null;
+  return (
+    <>
+      <dt>Entry</dt>
+      <dd>
+        <a href={`/console/books/entries/${encodeURIComponent(id)}`}>
+          <code>{id}</code>
+        </a>
+      </dd>
+    </>
   );
 }
 
