@@ -10,6 +10,7 @@ import { EntryPage } from './pages/entry.tsx';
 import { FindPage } from './pages/find.tsx';
 import { SignInPage } from './pages/sign-in.tsx';
 import { WritePage } from './pages/write.tsx';
+import { ActionHost } from './parts/action.tsx';
 import { type Company, CompanyContext } from './parts/company.tsx';
 import { useAnswer } from './parts/use-answer.ts';
 import { useDocumentTitle } from './parts/use-document-title.ts';
@@ -50,28 +51,30 @@ function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
   }, [isRefused, onSignOut]);
   return (
     <CompanyContext.Provider value={company}>
-      <a class="skip" href="#main">
-        Skip to the content
-      </a>
-      <Navigation onSignOut={onSignOut} name={company.name} />
-      <main id="main" class="container" tabIndex={-1}>
-        <ErrorBoundary>
-          <Router>
-            <Route path="/console/" component={FindPage} />
-            <Route path="/console/writes/:key" component={WritePage} />
-            <Route path="/console/books" component={TrialBalancePage} />
-            <Route path="/console/books/receivables" component={ReceivablesPage} />
-            <Route path="/console/books/profit-and-loss" component={ProfitAndLossPage} />
-            <Route path="/console/books/balance-sheet" component={BalanceSheetPage} />
-            <Route path="/console/books/accounts/:code" component={AccountPage} />
-            <Route path="/console/books/entries/:id" component={EntryPage} />
-            <Route path="/console/batches" component={BatchesPage} />
-            <Route path="/console/batches/:key" component={BatchPage} />
-            <Route path="/console/approvals" component={ApprovalsPage} />
-            <Route default component={NothingHere} />
-          </Router>
-        </ErrorBoundary>
-      </main>
+      <ActionHost>
+        <a class="skip" href="#main">
+          Skip to the content
+        </a>
+        <Navigation onSignOut={onSignOut} name={company.name} />
+        <main id="main" class="container" tabIndex={-1}>
+          <ErrorBoundary>
+            <Router>
+              <Route path="/console/" component={FindPage} />
+              <Route path="/console/writes/:key" component={WritePage} />
+              <Route path="/console/books" component={TrialBalancePage} />
+              <Route path="/console/books/receivables" component={ReceivablesPage} />
+              <Route path="/console/books/profit-and-loss" component={ProfitAndLossPage} />
+              <Route path="/console/books/balance-sheet" component={BalanceSheetPage} />
+              <Route path="/console/books/accounts/:code" component={AccountPage} />
+              <Route path="/console/books/entries/:id" component={EntryPage} />
+              <Route path="/console/batches" component={BatchesPage} />
+              <Route path="/console/batches/:key" component={BatchPage} />
+              <Route path="/console/approvals" component={ApprovalsPage} />
+              <Route default component={NothingHere} />
+            </Router>
+          </ErrorBoundary>
+        </main>
+      </ActionHost>
     </CompanyContext.Provider>
   );
 }

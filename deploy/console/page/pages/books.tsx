@@ -89,7 +89,7 @@ export function TrialBalancePage() {
             {byCurrency(items).map(([currency, accounts]) => {
               const total = totals.find((one) => one.currency === currency);
               return (
-                <Scroll key={currency}>
+                <Scroll key={currency} name={`Amounts in ${currency}`}>
                   <table>
                     <caption>{currency}</caption>
                     <thead>
@@ -148,7 +148,7 @@ export function ReceivablesPage() {
           <>
             <Nothing isSo={items.length === 0}>No customer owes anything at the end of {asOf}.</Nothing>
             {byCurrency(items).map(([currency, customers]) => (
-              <Scroll key={currency}>
+              <Scroll key={currency} name={`Amounts in ${currency}`}>
                 <table>
                   <caption>{currency}, by how long it has been due</caption>
                   <thead>
@@ -258,7 +258,7 @@ function Statement({
   readonly result: { readonly title: string; readonly amount: Minor };
 }) {
   return (
-    <Scroll>
+    <Scroll name={`Amounts in ${currency}`}>
       <table>
         <caption>{currency}</caption>
         {parts.map(({ title, items, total }) => (
@@ -301,8 +301,14 @@ function AccountHead({ code, name }: { readonly code: string; readonly name: str
   );
 }
 
-function Scroll({ children }: { readonly children: ComponentChildren }) {
-  return <div class="scroll">{children}</div>;
+/** A table that scrolls where it is too wide, by the keyboard too. */
+function Scroll({ name, children }: { readonly name: string; readonly children: ComponentChildren }) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be in reach of the keyboard.
+    <section class="scroll" aria-label={name} tabIndex={0}>
+      {children}
+    </section>
+  );
 }
 
 function Nothing({ isSo, children }: { readonly isSo: boolean; readonly children: ComponentChildren }) {
