@@ -91,7 +91,10 @@ const COUNTED = 50;
 
 function Navigation({ onSignOut, name }: { readonly onSignOut: () => void; readonly name: string }) {
   const { path } = useLocation();
-  const waiting = useAnswer<Page<unknown>>(`/api/approvals?waitingFor=me&limit=${COUNTED}`, { everyMs: 15_000 });
+  const waitingForMe = `/api/approvals?waitingFor=me&limit=${COUNTED}`;
+  const waiting = useAnswer<Page<unknown>>(currentSession() === undefined ? undefined : waitingForMe, {
+    everyMs: 15_000,
+  });
   const count = waiting.data?.items.length ?? 0;
   const isMore = waiting.data?.nextCursor != null;
   return (

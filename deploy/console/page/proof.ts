@@ -15,7 +15,7 @@ export type Fault =
   | 'head-signature'
   | 'head-time-stamp';
 
-export type SealedLine = {
+type SealedLine = {
   readonly accountCode: string;
   readonly amount: string;
   readonly currency: string;

@@ -107,9 +107,7 @@ function Facts({ entry, writes }: { readonly entry: JournalEntry; readonly write
         <>
           <dt>Reverses</dt>
           <dd>
-            <a href={`/console/books/entries/${entry.reverses}`}>
-              <code>{entry.reverses}</code>
-            </a>
+            <a href={`/console/books/entries/${entry.reverses}`}>{entry.reverses}</a>
           </dd>
         </>
       )}

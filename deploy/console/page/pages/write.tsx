@@ -32,7 +32,8 @@ export function WritePage() {
   );
 }
 
-function Story({ write, again }: { readonly write: Write; readonly again: () => void }) {
+/** `again`: where it is the page of a member, who may act on the write, and be led on into the books. */
+export function Story({ write, again }: { readonly write: Write; readonly again?: () => void }) {
   const { timeZone } = useCompany();
   const { title, next, tone } = stateInWords(write);
   return (
@@ -43,7 +44,7 @@ function Story({ write, again }: { readonly write: Write; readonly again: () => 
         </p>
         <p>{next}</p>
       </article>
-      <Actions write={write} onDone={again} />
+      {again === undefined ? null : <Actions write={write} onDone={again} />}
       <dl class="facts">
         <dt>Operation</dt>
         <dd>{write.operation ?? 'unknown'}</dd>
@@ -69,7 +70,7 @@ function Story({ write, again }: { readonly write: Write; readonly again: () => 
             </a>
           )}
         </dd>
-        <EntryLink write={write} />
+        {again === undefined ? null : <EntryLink write={write} />}
         <Approval write={write} />
       </dl>
       <h2>Timeline</h2>
@@ -84,7 +85,7 @@ function Story({ write, again }: { readonly write: Write; readonly again: () => 
           <Json value={write.response} />
         </section>
       </div>
-      <ProofOf write={write} />
+      {again === undefined ? null : <ProofOf write={write} />}
     </>
   );
 }
@@ -107,9 +108,7 @@ function EntryLink({ write: { resource, response } }: { readonly write: Write })
     <>
       <dt>Entry</dt>
       <dd>
-        <a href={`/console/books/entries/${encodeURIComponent(id)}`}>
-          <code>{id}</code>
-        </a>
+        <a href={`/console/books/entries/${encodeURIComponent(id)}`}>{id}</a>
       </dd>
     </>
   );

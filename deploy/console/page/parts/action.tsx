@@ -38,7 +38,7 @@ export function ActionHost({ children }: { readonly children: ComponentChildren 
   const close = useCallback(() => {
     setChange(undefined);
     // Where the button is gone with what it was for, the keyboard goes on in the page.
-    if (document.activeElement === document.body) document.getElementById('main')?.focus();
+    setTimeout(() => document.activeElement === document.body && document.getElementById('main')?.focus());
   }, []);
   return (
     <OpenContext.Provider value={setChange}>

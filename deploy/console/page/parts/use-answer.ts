@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useState } from 'preact/hooks';
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError, ask } from '../api.ts';
 
 /** What the API has answered: nothing yet, an answer, or an error. While it is asked again, the last answer stays. */
@@ -9,7 +9,10 @@ export type Answer<T> = {
   readonly again: () => void;
 };
 
-/** Asks for `path`, again whenever it changes; nothing is asked for undefined. `everyMs`: and as often as that. */
+/**
+ * Asks for `path`, again whenever it changes; nothing is asked for undefined. `everyMs`: and as often as that, unless the last
+ * request is still being answered, or the caller may not read it: each refusal is told in the security log.
+ */
 export function useAnswer<T>(
   path: string | undefined,
   { everyMs }: { readonly everyMs?: number | undefined } = {},
@@ -18,25 +21,33 @@ export function useAnswer<T>(
     isLoading: false,
   });
   const [turn, setTurn] = useState(0);
+  const isAsking = useRef(false);
   useEffect(() => {
     if (path === undefined) return;
     const leaving = new AbortController();
+    isAsking.current = true;
     setState((before) => ({ ...(before.path === path ? before : {}), path, isLoading: true }));
     ask<T>(path, { signal: leaving.signal }).then(
-      (data) => setState({ path, data, isLoading: false }),
+      (data) => {
+        isAsking.current = false;
+        setState({ path, data, isLoading: false });
+      },
       (error) => {
         if (leaving.signal.aborted) return;
+        isAsking.current = false;
         const told = error instanceof ApiError ? error : new ApiError(0, { detail: String(error) });
         setState((before) => ({ ...before, error: told, isLoading: false }));
       },
     );
     return () => leaving.abort();
   }, [path, turn]);
+  const isRefused = state.error?.status === 401 || state.error?.status === 403;
   useEffect(() => {
-    if (everyMs === undefined) return;
-    const timer = setInterval(() => document.visibilityState === 'visible' && setTurn((n) => n + 1), everyMs);
+    if (everyMs === undefined || isRefused) return;
+    const tick = () => document.visibilityState === 'visible' && !isAsking.current && setTurn((n) => n + 1);
+    const timer = setInterval(tick, everyMs);
     return () => clearInterval(timer);
-  }, [everyMs]);
+  }, [everyMs, isRefused]);
   const again = useCallback(() => setTurn((n) => n + 1), []);
   const isOfPath = state.path === path;
   return {
