@@ -25,8 +25,13 @@ export function cancelInWords({ state, key }: Pick<Write, 'state' | 'key'>): str
       return `The write waits for its approval. ${never} Nobody can approve it afterwards.`;
     case 'lost':
       return `The record of the write is lost. A cancel gives it up: it never happens, and whoever sends the key ${key} is told that it was cancelled. Do so only if you know that nobody relies on it.`;
-    default:
+    case 'failed':
+    case 'unknown':
       return `Nothing proves that the books have the write. ${never} If the books have it, they keep it, and the answer says that it is too late.`;
+    case 'succeeded':
+    case 'rejected':
+    case 'cancelled':
+      return 'The write has its outcome, which stays.';
   }
 }
 

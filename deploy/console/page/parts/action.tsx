@@ -96,7 +96,7 @@ function ChangeDialog({ change, onClose }: { readonly change: Change<never>; rea
       <article>
         <h2 id={`${id}-title`}>{title}</h2>
         {sent.state === 'done' ? null : children}
-        <form onSubmit={submit}>
+        <form onSubmit={(event) => void submit(event)}>
           {withComment && sent.state !== 'done' ? (
             <label>
               Comment (optional; those who may read the write see it)
