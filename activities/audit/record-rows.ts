@@ -15,7 +15,7 @@ export type AuditRow = {
   readonly request_id: string;
   readonly route_path: string;
   readonly http_method: string;
-  /** Nothing that tells of a person: rows stay when a person is erased. */
+  /** Nothing that tells of a person. */
   readonly metadata?: object;
 };
 

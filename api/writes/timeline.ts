@@ -76,7 +76,7 @@ type AuditItemRow = {
   error_code: string | null;
   user_id: string;
   request_id: string;
-  /** Null in rows of before they were recorded, and once a person was erased. */
+  /** Null in rows of before they were recorded. */
   differences: TimelineItem['differences'] | null;
 };
 

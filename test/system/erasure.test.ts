@@ -136,11 +136,11 @@ describe('an erased employee', () => {
     expect(refused).toMatchObject({ status: 409, replayed: true });
   });
 
-  test('tells a write with the erased form of its request, and no more where a twin differed', async () => {
+  test('tells a write with the erased form of its request, and where a twin differed, which tells of nobody', async () => {
     const { request, timeline } = (await company.api.get('/api/writes/hire-1')).json;
     expect(request.body).toMatchObject({ firstName: '[erased]', annualSalary: body.annualSalary });
     const [twin] = timeline.filter(({ kind }: { kind: string }) => kind === 'conflicted');
-    expect(twin).not.toHaveProperty('differences');
+    expect(twin.differences).toEqual([{ in: 'body', pointer: '/firstName' }]);
   });
 
   test('has requests that are compared without what was erased, and no old key makes a new write', async () => {
