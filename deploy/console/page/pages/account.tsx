@@ -29,54 +29,56 @@ export function AccountPage() {
           <p>{`${TYPES[type]}${role === null ? '' : `, which operations use as ${role.replaceAll('_', ' ')}`}`}.</p>
         )}
       </Answered>
-      <Answered answer={first}>
-        {() => (
-          <>
-            {items.length === 0 ? <p>The account has no line that you may read.</p> : null}
-            <div class="scroll lines">
-              <table>
-                <thead>
-                  <tr>
-                    <th scope="col">Date</th>
-                    <th scope="col">Entry</th>
-                    <th scope="col" class="money">
-                      Debit
-                    </th>
-                    <th scope="col" class="money">
-                      Credit
-                    </th>
-                    <th scope="col" class="money">
-                      Balance
-                    </th>
-                    <th scope="col">Currency</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {items.map((line) => {
-                    const { debit, credit } = sidesOf(line.amount);
-                    return (
-                      <tr key={line.id}>
-                        <td class="nowrap">{line.date}</td>
-                        <th scope="row">
-                          <a href={`/console/books/entries/${line.entryId}`}>
-                            {line.description || line.source.operation}
-                          </a>
-                          {line.memo === null ? null : <small class="memo">{line.memo}</small>}
-                        </th>
-                        <MoneyCell amount={debit} currency={line.currency} />
-                        <MoneyCell amount={credit} currency={line.currency} />
-                        <MoneyCell amount={line.balance} currency={line.currency} />
-                        <td>{line.currency}</td>
-                      </tr>
-                    );
-                  })}
-                </tbody>
-              </table>
-            </div>
-            <More more={more} error={error} />
-          </>
-        )}
-      </Answered>
+      {account.error === undefined ? (
+        <Answered answer={first}>
+          {() => (
+            <>
+              {items.length === 0 ? <p>The account has no line that you may read.</p> : null}
+              <div class="scroll lines">
+                <table>
+                  <thead>
+                    <tr>
+                      <th scope="col">Date</th>
+                      <th scope="col">Entry</th>
+                      <th scope="col" class="money">
+                        Debit
+                      </th>
+                      <th scope="col" class="money">
+                        Credit
+                      </th>
+                      <th scope="col" class="money">
+                        Balance
+                      </th>
+                      <th scope="col">Currency</th>
+                    </tr>
+                  </thead>
+                  <tbody>
+                    {items.map((line) => {
+                      const { debit, credit } = sidesOf(line.amount);
+                      return (
+                        <tr key={line.id}>
+                          <td class="nowrap">{line.date}</td>
+                          <th scope="row">
+                            <a href={`/console/books/entries/${line.entryId}`}>
+                              {line.description || line.source.operation}
+                            </a>
+                            {line.memo === null ? null : <small class="memo">{line.memo}</small>}
+                          </th>
+                          <MoneyCell amount={debit} currency={line.currency} />
+                          <MoneyCell amount={credit} currency={line.currency} />
+                          <MoneyCell amount={line.balance} currency={line.currency} />
+                          <td>{line.currency}</td>
+                        </tr>
+                      );
+                    })}
+                  </tbody>
+                </table>
+              </div>
+              <More more={more} error={error} />
+            </>
+          )}
+        </Answered>
+      ) : null}
     </>
   );
 }

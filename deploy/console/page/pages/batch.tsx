@@ -22,7 +22,7 @@ export function BatchPage() {
   const answer = useAnswer<Batch>(`/api/batches/${encodeURIComponent(key)}`, { everyMs });
   const batch = answer.data;
   // Rows that wait for their approval change afterwards, too.
-  const wanted = batch === undefined || batch.completedAt === null ? 1_000 : 10_000;
+  const wanted = batch === undefined ? 5_000 : batch.completedAt === null ? 1_000 : 10_000;
   if (wanted !== everyMs) setEveryMs(wanted);
   return (
     <>

@@ -109,7 +109,7 @@ function ChangeDialog({ change, onClose }: { readonly change: Change<never>; rea
                 <strong>The API has answered.</strong> {sent.answer}
               </p>
             ) : null}
-            {sent.state === 'refused' ? <Problem error={sent.error} /> : null}
+            {sent.state === 'refused' ? <Problem error={sent.error} isSent /> : null}
           </div>
           <footer class="choices">
             <button type="button" class="secondary" disabled={isBusy} onClick={() => dialog.current?.close()}>
