@@ -7,11 +7,17 @@ import { WritePage } from './pages/write.tsx';
 import { type Company, CompanyContext } from './parts/company.tsx';
 import { useAnswer } from './parts/use-answer.ts';
 import { useDocumentTitle } from './parts/use-document-title.ts';
-import { currentSession, signOut } from './session.ts';
+import { currentSession, signInByLink, signOut } from './session.ts';
 
 /** The frame of every page: who is signed in, where one may go, and the page itself. */
 export function App() {
   const [isSignedIn, setSignedIn] = useState(currentSession() !== undefined);
+  useEffect(() => {
+    // Such a link may be opened where the console is open already: then only the end of its address changes.
+    const byLink = () => signInByLink() && setSignedIn(true);
+    addEventListener('hashchange', byLink);
+    return () => removeEventListener('hashchange', byLink);
+  }, []);
   if (!isSignedIn) return <SignInPage onSignedIn={() => setSignedIn(true)} />;
   const leave = () => {
     signOut();
