@@ -99,11 +99,41 @@ describe('the console', () => {
     await close();
   });
 
-  test('says of an unknown key what the API says', async () => {
-    const { page, close } = await signedIn();
+  test('says that nothing is found, and what to do then', async () => {
+    const { page, faults, close } = await signedIn();
     await page.getByRole('searchbox').fill('nobody/has used?this#key');
     await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: '0 found' }).waitFor();
+    await page.getByText('it is safe to send it again with the same key').waitFor();
+    await page.goto(`${system.url}/console/writes/unknown`);
     await page.getByRole('alert').getByText('There is no write with this key.').waitFor();
+    expect(faults).toEqual([]);
+    await close();
+  });
+
+  test('finds a payment by its ID, by the ID of a request, and by the day and amount of its entry', async () => {
+    const request = { 'x-request-id': 'request-to-be-found' };
+    const made = await company.api.post('/api/payments', payment(1_234, { receivedOn: '2026-03-03' }), {
+      key: 'sought',
+      headers: request,
+    });
+    const { page, faults, close } = await signedIn();
+    for (const known of [made.json.id, 'request-to-be-found', 'sought']) {
+      await page.goto(`${system.url}/console/`);
+      await page.getByRole('searchbox').fill(known);
+      await page.getByRole('button', { name: 'Find' }).click();
+      await page.getByRole('heading', { level: 1, name: 'sought' }).waitFor();
+    }
+    await page.goto(`${system.url}/console/`);
+    await page.getByLabel('Day of its entry').fill('2026-03-03');
+    await page.getByLabel('Amount (USD)').fill('12.34');
+    await page.getByRole('button', { name: 'Find' }).click();
+    await page.getByRole('heading', { name: '1 found' }).waitFor();
+    await page.getByRole('link', { name: 'sought' }).waitFor();
+    await page.getByLabel('Amount (USD)').fill('12.35');
+    await page.getByRole('button', { name: 'Find' }).click();
+    await page.getByRole('heading', { name: '0 found' }).waitFor();
+    expect(faults).toEqual([]);
     await close();
   });
 

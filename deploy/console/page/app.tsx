@@ -31,7 +31,7 @@ export function App() {
 }
 
 type Me = { readonly email: string; readonly roles: readonly string[] };
-type Settings = { readonly name: string; readonly timeZone: string };
+type Settings = { readonly name: string; readonly timeZone: string; readonly baseCurrency: string };
 
 function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
   const me = useAnswer<Me>('/api/me');
@@ -40,6 +40,7 @@ function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
     name: settings.data?.name ?? '',
     // Who may not read the settings sees UTC.
     timeZone: settings.data?.timeZone ?? 'UTC',
+    currency: settings.data?.baseCurrency,
     roles: me.data?.roles ?? [],
   };
   const isRefused = me.error?.status === 401;
