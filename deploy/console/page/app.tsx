@@ -15,11 +15,17 @@ import { type Company, CompanyContext, useCompany } from './parts/company.tsx';
 import { useAnswer } from './parts/use-answer.ts';
 import { useDocumentTitle } from './parts/use-document-title.ts';
 import type { Page } from './parts/use-pages.ts';
-import { currentSession, signOut } from './session.ts';
+import { currentSession, signInByLink, signOut } from './session.ts';
 
 /** The frame of every page: who is signed in, where one may go, and the page itself. */
 export function App() {
   const [isSignedIn, setSignedIn] = useState(currentSession() !== undefined);
+  useEffect(() => {
+    // Such a link may be opened where the console is open already: then only the end of its address changes.
+    const byLink = () => signInByLink() && setSignedIn(true);
+    addEventListener('hashchange', byLink);
+    return () => removeEventListener('hashchange', byLink);
+  }, []);
   if (!isSignedIn) return <SignInPage onSignedIn={() => setSignedIn(true)} />;
   const leave = () => {
     signOut();
@@ -33,7 +39,7 @@ export function App() {
 }
 
 type Me = { readonly userId: string; readonly email: string; readonly roles: readonly string[] };
-type Settings = { readonly name: string; readonly timeZone: string };
+type Settings = { readonly name: string; readonly timeZone: string; readonly baseCurrency: string };
 
 function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
   const me = useAnswer<Me>('/api/me');
@@ -42,6 +48,7 @@ function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
     name: settings.data?.name ?? '',
     // Who may not read the settings sees UTC.
     timeZone: settings.data?.timeZone ?? 'UTC',
+    currency: settings.data?.baseCurrency,
     roles: me.data?.roles ?? [],
     userId: me.data?.userId ?? '',
   };

@@ -1,4 +1,4 @@
-import { formatAmount } from '../../../activities/currencies.ts';
+import { exponentOf, formatAmount } from '../../../activities/currencies.ts';
 
 /** An amount of the API in minor units: a JSON number, or a string of digits where a number might not be exact. */
 export type Minor = number | string;
@@ -36,4 +36,12 @@ export function byCurrency<T extends { readonly currency: string }>(
   const groups = new Map<string, T[]>();
   for (const item of items) groups.set(item.currency, [...(groups.get(item.currency) ?? []), item]);
   return [...groups].toSorted(([one], [other]) => (one < other ? -1 : 1));
+}
+
+/** What somebody has typed, such as `25.00`, in minor units. Undefined for what is no amount, or finer than the currency has it. */
+export function minorUnits(text: string, currency: string | undefined): string | undefined {
+  const [, whole, fraction = ''] = /^(\d{1,15})(?:\.(\d*))?$/.exec(text) ?? [];
+  const exponent = currency === undefined ? 2 : exponentOf(currency);
+  if (whole === undefined || fraction.length > exponent) return undefined;
+  return String(BigInt(whole + fraction.padEnd(exponent, '0')));
 }

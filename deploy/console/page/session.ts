@@ -3,12 +3,13 @@ const KEY = 'accubooks-console-token';
 
 export type Session = { readonly token: string; readonly companyId: string | undefined; readonly expiresAtMs: number };
 
-/** Takes the token of a link that signs in (`#token=…`), and removes it from the address. */
-export function signInByLink(): void {
+/** Takes the token of a link that signs in (`#token=…`), and removes it from the address. False where there is none. */
+export function signInByLink(): boolean {
   const token = new URLSearchParams(location.hash.slice(1)).get('token');
-  if (token === null) return;
+  if (token === null) return false;
   history.replaceState(null, '', location.pathname + location.search);
   signIn(token);
+  return true;
 }
 
 export function signIn(token: string): void {

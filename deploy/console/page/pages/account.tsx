@@ -4,6 +4,7 @@ import { sidesOf } from '../money.ts';
 import { Answered } from '../parts/answered.tsx';
 import { MoneyCell } from '../parts/money.tsx';
 import { More } from '../parts/more.tsx';
+import { Scrollable } from '../parts/scrollable.tsx';
 import { useAnswer } from '../parts/use-answer.ts';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
 import { usePages } from '../parts/use-pages.ts';
@@ -34,8 +35,8 @@ export function AccountPage() {
           {() => (
             <>
               {items.length === 0 ? <p>The account has no line that you may read.</p> : null}
-              <div class="scroll lines">
-                <table>
+              <Scrollable label="Lines">
+                <table class="lines">
                   <thead>
                     <tr>
                       <th scope="col">Date</th>
@@ -73,7 +74,7 @@ export function AccountPage() {
                     })}
                   </tbody>
                 </table>
-              </div>
+              </Scrollable>
               <More more={more} error={error} />
             </>
           )}

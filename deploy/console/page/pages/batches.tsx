@@ -3,6 +3,7 @@ import { Answered } from '../parts/answered.tsx';
 import { useCompany } from '../parts/company.tsx';
 import { More } from '../parts/more.tsx';
 import { Progress } from '../parts/progress.tsx';
+import { Scrollable } from '../parts/scrollable.tsx';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
 import { usePages } from '../parts/use-pages.ts';
 import { instantText } from '../time.ts';
@@ -24,7 +25,7 @@ export function BatchesPage() {
                 one.
               </p>
             ) : (
-              <div class="scroll">
+              <Scrollable label="Batches">
                 <table>
                   <thead>
                     <tr>
@@ -55,7 +56,7 @@ export function BatchesPage() {
                     ))}
                   </tbody>
                 </table>
-              </div>
+              </Scrollable>
             )}
             <More more={more} error={error} />
           </>

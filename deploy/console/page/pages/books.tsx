@@ -10,6 +10,7 @@ import { byCurrency, type Minor } from '../money.ts';
 import { Answered } from '../parts/answered.tsx';
 import { fieldText } from '../parts/field-text.ts';
 import { MoneyCell } from '../parts/money.tsx';
+import { Scrollable } from '../parts/scrollable.tsx';
 import { useAnswer } from '../parts/use-answer.ts';
 import { useCustomerNames } from '../parts/use-customer-names.ts';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
@@ -89,7 +90,7 @@ export function TrialBalancePage() {
             {byCurrency(items).map(([currency, accounts]) => {
               const total = totals.find((one) => one.currency === currency);
               return (
-                <Scroll key={currency} name={`Amounts in ${currency}`}>
+                <Scrollable key={currency} label={`Amounts in ${currency}`}>
                   <table>
                     <caption>{currency}</caption>
                     <thead>
@@ -120,7 +121,7 @@ export function TrialBalancePage() {
                       </tr>
                     </tfoot>
                   </table>
-                </Scroll>
+                </Scrollable>
               );
             })}
           </>
@@ -148,7 +149,7 @@ export function ReceivablesPage() {
           <>
             <Nothing isSo={items.length === 0}>No customer owes anything at the end of {asOf}.</Nothing>
             {byCurrency(items).map(([currency, customers]) => (
-              <Scroll key={currency} name={`Amounts in ${currency}`}>
+              <Scrollable key={currency} label={`Amounts in ${currency}`}>
                 <table>
                   <caption>{currency}, by how long it has been due</caption>
                   <thead>
@@ -172,7 +173,7 @@ export function ReceivablesPage() {
                     ))}
                   </tbody>
                 </table>
-              </Scroll>
+              </Scrollable>
             ))}
           </>
         )}
@@ -258,7 +259,7 @@ function Statement({
   readonly result: { readonly title: string; readonly amount: Minor };
 }) {
   return (
-    <Scroll name={`Amounts in ${currency}`}>
+    <Scrollable label={`Amounts in ${currency}`}>
       <table>
         <caption>{currency}</caption>
         {parts.map(({ title, items, total }) => (
@@ -287,7 +288,7 @@ function Statement({
           </tr>
         </tfoot>
       </table>
-    </Scroll>
+    </Scrollable>
   );
 }
 
@@ -298,16 +299,6 @@ function AccountHead({ code, name }: { readonly code: string; readonly name: str
         {code} {name}
       </a>
     </th>
-  );
-}
-
-/** A table that scrolls where it is too wide, by the keyboard too. */
-function Scroll({ name, children }: { readonly name: string; readonly children: ComponentChildren }) {
-  return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be in reach of the keyboard.
-    <section class="scroll" aria-label={name} tabIndex={0}>
-      {children}
-    </section>
   );
 }
 

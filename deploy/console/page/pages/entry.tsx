@@ -6,6 +6,7 @@ import { useCompany } from '../parts/company.tsx';
 import { MoneyCell } from '../parts/money.tsx';
 import { Person } from '../parts/person.tsx';
 import { Proof } from '../parts/proof.tsx';
+import { Scrollable } from '../parts/scrollable.tsx';
 import { type Answer, useAnswer } from '../parts/use-answer.ts';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
 import type { Page } from '../parts/use-pages.ts';
@@ -40,7 +41,7 @@ export function EntryPage() {
 
 function Lines({ entry }: { readonly entry: JournalEntry }) {
   return (
-    <div class="scroll">
+    <Scrollable label="Lines">
       <table>
         <caption>Lines of {entry.date}</caption>
         <thead>
@@ -72,7 +73,7 @@ function Lines({ entry }: { readonly entry: JournalEntry }) {
           })}
         </tbody>
       </table>
-    </div>
+    </Scrollable>
   );
 }
 

@@ -5,12 +5,20 @@ import { useContext } from 'preact/hooks';
 export type Company = {
   readonly name: string;
   readonly timeZone: string;
+  /** In which it keeps its books; undefined for who may not read the settings. */
+  readonly currency: string | undefined;
   readonly roles: readonly string[];
   /** Empty until it is known. */
   readonly userId: string;
 };
 
-export const CompanyContext = createContext<Company>({ name: '', timeZone: 'UTC', roles: [], userId: '' });
+export const CompanyContext = createContext<Company>({
+  name: '',
+  timeZone: 'UTC',
+  currency: undefined,
+  roles: [],
+  userId: '',
+});
 
 export function useCompany(): Company {
   return useContext(CompanyContext);

@@ -15,7 +15,7 @@ export function Problem({
 }) {
   const { title, code, nextAction, errors = [], differences = [], failed = [] } = error.problem;
   return (
-    <article class="problem">
+    <div class="problem">
       <div role="alert">
         <p>
           <strong>{error.message}</strong>
@@ -53,7 +53,7 @@ export function Problem({
           Ask again
         </button>
       )}
-    </article>
+    </div>
   );
 }
 
