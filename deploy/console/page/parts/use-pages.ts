@@ -14,28 +14,37 @@ export function usePages<T>(
   readonly more: (() => void) | undefined;
   readonly error: ApiError | undefined;
 } {
-  const first = useAnswer<Page<T>>(path, { everyMs });
   const [later, setLater] = useState<Page<T> & { readonly path?: string }>({ items: [], nextCursor: null });
   const [error, setError] = useState<ApiError>();
+  const isBegun = later.path === path;
+  // Once more is shown, the first page stands still: what is new would push its last items between it and the next.
+  const first = useAnswer<Page<T>>(path, { everyMs: isBegun ? undefined : everyMs });
   useEffect(() => {
     setLater({ items: [], nextCursor: null });
     setError(undefined);
   }, [path]);
-  const isBegun = later.path === path;
   const cursor = isBegun ? later.nextCursor : (first.data?.nextCursor ?? null);
   const more = useCallback(async () => {
     if (cursor === null) return;
     try {
       const separator = path.includes('?') ? '&' : '?';
       const page = await ask<Page<T>>(`${path}${separator}cursor=${encodeURIComponent(cursor)}`);
-      setLater((before) => ({ path, items: [...before.items, ...page.items], nextCursor: page.nextCursor }));
+      setLater((before) => {
+        const isShown = before.path === path && before.nextCursor !== cursor;
+        return isShown ? before : { path, items: [...before.items, ...page.items], nextCursor: page.nextCursor };
+      });
       setError(undefined);
     } catch (thrown) {
       setError(thrown instanceof ApiError ? thrown : new ApiError(0, { detail: String(thrown) }));
     }
   }, [path, cursor]);
+  const { again: askFirst } = first;
+  const again = useCallback(() => {
+    setLater({ items: [], nextCursor: null });
+    askFirst();
+  }, [askFirst]);
   return {
-    first,
+    first: { ...first, again },
     items: [...(first.data?.items ?? []), ...(isBegun ? later.items : [])],
     more: cursor === null ? undefined : () => void more(),
     error,
