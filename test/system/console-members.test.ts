@@ -161,7 +161,7 @@ describe('a write that waits for its approval', () => {
     await waitingRefund('approve-me');
     const { page, faults, close } = await openAt('/console/approvals');
     const sent = sentBy(page);
-    await page.getByRole('link', { name: 'Approvals, 1 wait for you' }).waitFor();
+    await page.getByRole('link', { name: /^Approvals ?, 1 waiting for you$/ }).waitFor();
     await page.getByRole('button', { name: 'Approve' }).click();
     await page.getByText('With your approval it has all that it needs').waitFor();
     await page.getByLabel(/^Comment/).fill('<b>fine</b>');
@@ -234,11 +234,11 @@ test.each(Object.keys(LOOKS) as Look[])(
     const { page, close } = await openAt('/console/', { look });
     const found: string[] = [];
     for (const [path, text] of [
-      ['/console/books', '1000 '],
+      ['/console/books', '1000 Bank'],
       ['/console/books/receivables', 'Over 90 days'],
       ['/console/books/profit-and-loss', 'Income, total'],
       ['/console/books/balance-sheet', 'Assets, total'],
-      ['/console/books/accounts/1000', 'Balance'],
+      ['/console/books/accounts/1000', 'Debit'],
       ['/console/books/accounts/9999', 'There is no account 9999.'],
       [`/console/books/entries/${entryId}`, 'as it was sealed'],
       ['/console/batches', 'of 4 rows'],

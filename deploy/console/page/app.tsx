@@ -121,7 +121,7 @@ function Navigation({ onSignOut, name }: { readonly onSignOut: () => void; reado
                 {place.name === 'Approvals' && count > 0 ? (
                   <span class="count">
                     <span aria-hidden="true">{isMore ? `${COUNTED}+` : count}</span>
-                    <span class="spoken">{`, ${isMore ? `more than ${COUNTED}` : count} wait for you`}</span>
+                    <span class="spoken">{`, ${isMore ? `more than ${COUNTED}` : count} waiting for you`}</span>
                   </span>
                 ) : null}
               </a>
