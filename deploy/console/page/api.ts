@@ -1,5 +1,5 @@
 import type { ProblemCode } from '../../client/src/generated/types.ts';
-import { currentSession } from './session.ts';
+import { currentSession, operatorSession } from './session.ts';
 
 /** What the API has refused, or that it could not be reached (status 0). */
 export class ApiError extends Error {
@@ -17,11 +17,9 @@ export class ApiError extends Error {
 
 /** Asks the API with the token of whoever has signed in. Throws ApiError. */
 export async function ask<T>(path: string, { signal }: { signal?: AbortSignal } = {}): Promise<T> {
-  const token = currentSession()?.token;
-  const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
   let response: Response;
   try {
-    response = await fetch(path, { headers, ...(signal === undefined ? {} : { signal }) });
+    response = await fetch(path, { headers: signedHeaders(path), ...(signal === undefined ? {} : { signal }) });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(0, { detail: 'The API does not answer. Is it running?' });
@@ -29,4 +27,10 @@ export async function ask<T>(path: string, { signal }: { signal?: AbortSignal } 
   const body = await response.json().catch(() => ({}));
   if (!response.ok) throw new ApiError(response.status, body);
   return body as T;
+}
+
+/** What operators see is asked for as an operator, everything else as a member. */
+export function signedHeaders(path: string): Record<string, string> {
+  const token = (path.startsWith('/operator/') ? operatorSession() : currentSession())?.token;
+  return token === undefined ? {} : { authorization: `Bearer ${token}` };
 }

@@ -1,17 +1,23 @@
 import { useEffect, useState } from 'preact/hooks';
-import { ErrorBoundary } from 'preact-iso/lazy';
+import lazy, { ErrorBoundary } from 'preact-iso/lazy';
 import { LocationProvider, Route, Router, useLocation } from 'preact-iso/router';
 import { FindPage } from './pages/find.tsx';
+import { OperatorCompaniesPage } from './pages/operator-companies.tsx';
+import { OperatorWritePage } from './pages/operator-write.tsx';
+import { OperatorWritesPage } from './pages/operator-writes.tsx';
 import { SignInPage } from './pages/sign-in.tsx';
 import { WritePage } from './pages/write.tsx';
 import { type Company, CompanyContext } from './parts/company.tsx';
 import { useAnswer } from './parts/use-answer.ts';
 import { useDocumentTitle } from './parts/use-document-title.ts';
-import { currentSession, signOut } from './session.ts';
+import { currentSession, operatorSession, signOut } from './session.ts';
+
+/** With the charts, which no other page needs. */
+const NowPage = lazy(() => import('./pages/now.tsx').then((page) => page.NowPage));
 
 /** The frame of every page: who is signed in, where one may go, and the page itself. */
 export function App() {
-  const [isSignedIn, setSignedIn] = useState(currentSession() !== undefined);
+  const [isSignedIn, setSignedIn] = useState((currentSession() ?? operatorSession()) !== undefined);
   if (!isSignedIn) return <SignInPage onSignedIn={() => setSignedIn(true)} />;
   const leave = () => {
     signOut();
@@ -28,8 +34,9 @@ type Me = { readonly email: string; readonly roles: readonly string[] };
 type Settings = { readonly name: string; readonly timeZone: string };
 
 function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
-  const me = useAnswer<Me>('/api/me');
-  const settings = useAnswer<Settings>('/api/company/settings');
+  const isMember = currentSession() !== undefined;
+  const me = useAnswer<Me>(isMember ? '/api/me' : undefined);
+  const settings = useAnswer<Settings>(isMember ? '/api/company/settings' : undefined);
   const company: Company = {
     name: settings.data?.name ?? '',
     // Who may not read the settings sees UTC.
@@ -49,8 +56,12 @@ function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
       <main id="main" class="container" tabIndex={-1}>
         <ErrorBoundary>
           <Router>
-            <Route path="/console/" component={FindPage} />
+            <Route path="/console/" component={isMember ? FindPage : NowPage} />
             <Route path="/console/writes/:key" component={WritePage} />
+            <Route path="/console/now" component={NowPage} />
+            <Route path="/console/companies" component={OperatorCompaniesPage} />
+            <Route path="/console/companies/:companyId" component={OperatorWritesPage} />
+            <Route path="/console/companies/:companyId/writes/:key" component={OperatorWritePage} />
             <Route default component={NothingHere} />
           </Router>
         </ErrorBoundary>
@@ -61,8 +72,18 @@ function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
 
 const PLACES = [{ path: '/console/', name: 'Find a write' }] as const;
 
+/** For whoever has signed in as operator. */
+const OPERATOR_PLACES = [
+  { path: '/console/now', name: 'Now' },
+  { path: '/console/companies', name: 'Any write' },
+] as const;
+
 function Navigation({ onSignOut, name }: { readonly onSignOut: () => void; readonly name: string }) {
   const { path } = useLocation();
+  const places = [
+    ...(currentSession() === undefined ? [] : PLACES),
+    ...(operatorSession() === undefined ? [] : OPERATOR_PLACES),
+  ];
   return (
     <header class="container">
       <nav aria-label="Console">
@@ -70,7 +91,7 @@ function Navigation({ onSignOut, name }: { readonly onSignOut: () => void; reado
           <li>
             <strong>AccuBooks</strong>
           </li>
-          {PLACES.map((place) => (
+          {places.map((place) => (
             <li key={place.path}>
               <a href={place.path} aria-current={place.path === path ? 'page' : undefined}>
                 {place.name}

@@ -25,7 +25,7 @@ export function WritePage() {
   );
 }
 
-function Story({ write }: { readonly write: Write }) {
+export function Story({ write }: { readonly write: Write }) {
   const { timeZone } = useCompany();
   const { title, next, tone } = stateInWords(write);
   return (
