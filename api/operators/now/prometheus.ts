@@ -105,7 +105,13 @@ async function readHour(url: string, nowS: number): Promise<Told> {
     one(`histogram_quantile(0.95, ${FIRST_ANSWERS})`),
     Promise.all(GAUGES.map(async (gauge) => [gauge, await one(GAUGE_QUERIES[gauge])] as const)),
   ]);
+  // Where failures are counted at all, there was none of a type that is not named.
+  const none =
+    failed.length === 0
+      ? []
+      : Object.values(ERROR_TYPES).map((outcome) => [outcome, moments.map((_, i) => zeroIf(failed, i))] as const);
   const rates = new Map<Counter, readonly (number | null)[]>([
+    ...none,
     ['succeeded', succeeded],
     ['replayed', replayed],
     ...failed.flatMap(({ labels, values }) => {
@@ -167,6 +173,10 @@ function seriesOf(hour: z.output<typeof matrix>, present: z.output<typeof vector
       values: [...ends.map((end) => finite(values.get(end))), finite(now.get(key)?.text)],
     };
   });
+}
+
+function zeroIf(series: readonly Series[], place: number): number | null {
+  return series.some(({ values }) => values[place] != null) ? 0 : null;
 }
 
 /** Null for no value, `NaN` (a quantile of nothing) and infinity, none of which JSON or a chart has. */

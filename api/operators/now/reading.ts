@@ -45,12 +45,19 @@ export const READ_METRICS: readonly string[] = [
   ...['auditor_findings', 'auditor_silent_seconds'],
 ];
 
+/** A process that counts failures at all has had none of the types that it does not name. */
+const NONE_FAILED: Readonly<Partial<Record<Counter, number>>> = Object.fromEntries(
+  Object.values(ERROR_TYPES).map((outcome) => [outcome, 0]),
+);
+
 const DURATION_BUCKET = 'idempotent_write_duration_ms_bucket';
 const WANTED: ReadonlySet<string> = new Set([...READ_METRICS, DURATION_BUCKET]);
 
 /** Reads a page of metrics (`/metrics`). */
 export function readingOf(page: string): Reading {
-  const counters: Partial<Record<Counter, number>> = {};
+  const counters: Partial<Record<Counter, number>> = page.includes('\nidempotent_writes_failed_total{')
+    ? { ...NONE_FAILED }
+    : {};
   const buckets = new Map<number, number>();
   const gauges: Partial<Record<Gauge, number>> = {};
   let startedAt: number | undefined;

@@ -69,8 +69,8 @@ function tilesOf(now: OperatorSnapshot['now'] | undefined): readonly Tile[] {
     { name: 'Refused', value: rate(refused), note: 'rejected, conflicted, cancelled' },
     { name: 'Failed', value: rate(failed), note: 'on our side', tone: (failed ?? 0) > 0 ? 'bad' : 'none' },
     { name: 'Replays', value: rate(now?.replaysPerSecond), note: 'sent again, answered again' },
-    { name: 'Half of them within', value: milliseconds(now?.p50Ms), note: 'p50 of first answers' },
-    { name: '95 of 100 within', value: milliseconds(now?.p95Ms), note: 'p95 of first answers' },
+    { name: 'Half within', value: answered(now, now?.p50Ms), note: 'p50 of first answers' },
+    { name: '95 % within', value: answered(now, now?.p95Ms), note: 'p95 of first answers' },
     { name: 'In flight', value: count(now?.inFlight), note: 'submitted, without an outcome' },
     { name: 'Queue', value: count(now?.queued), note: 'wait for their start' },
     {
@@ -186,7 +186,13 @@ function sum(values: readonly (number | null | undefined)[]): number | null {
 
 function rate(value: number | null | undefined): string {
   if (value == null) return UNKNOWN;
-  return `${value === 0 ? '0' : value < 100 ? value.toFixed(value < 0.1 ? 2 : 1) : Math.round(value)}/s`;
+  const digits = value >= 100 ? 0 : value >= 0.1 ? 1 : 2;
+  return `${Number(value.toFixed(digits))}/s`;
+}
+
+/** A quantile of nothing is none; it is unknown where nobody counts. */
+function answered(now: OperatorSnapshot['now'] | undefined, value: number | null | undefined): string {
+  return value == null && now?.inFlight != null ? 'none' : milliseconds(value);
 }
 
 function milliseconds(value: number | null | undefined): string {
