@@ -127,6 +127,13 @@ describe('a rate', () => {
   test('is shared between two stretches by the time that is in each', () => {
     const samples = samplesOf({ a: reading({ succeeded: 0 }) }, { a: reading({ succeeded: 10 }) });
     expect(succeededIn(samples, 0, 2_000, 10_000)).toEqual([2, 2]);
+    const slowing = samplesOf(
+      { a: reading({ succeeded: 0 }) },
+      { a: reading({ succeeded: 30 }) },
+      { a: reading({ succeeded: 30 }) },
+    );
+    // Five seconds of six, one of nothing.
+    expect(succeededIn(slowing, 0, 6_000)).toEqual([5]);
   });
 });
 
@@ -142,6 +149,7 @@ describe('a gauge', () => {
   test('is unknown once nobody tells it, instead of what it was', () => {
     const samples = samplesOf({ a: reading({}, { gauges: { sealLagSeconds: 3 } }) }, {});
     expect(stretches(samples, [-1, 0, 5_000]).map(({ gauges }) => gauges.sealLagSeconds)).toEqual([3, null]);
+    expect(stretches(samples, [-1, 5_000]).map(({ gauges }) => gauges.sealLagSeconds)).toEqual([null]);
   });
 });
 
