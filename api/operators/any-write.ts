@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type Tx, transaction } from '../../activities/database.ts';
-import { id } from '../../activities/fields.ts';
+import { id, name } from '../../activities/fields.ts';
 import type { ApiContext } from '../context.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
 import type { Reader } from '../reads/read.ts';
@@ -16,7 +16,7 @@ import { recordOperatorRead } from './trace.ts';
 
 /** What `GET /operator/companies` may be asked for. */
 export const companiesQuery = z.strictObject({
-  search: z.string().min(1).max(200).optional().describe('A part of the name, in any case.'),
+  search: name().optional().describe('A part of the name, in any case.'),
   id: id().optional().describe('The ID of the company: at most one item has it.'),
 });
 

@@ -222,6 +222,8 @@ describe('any write', () => {
       expect([status, json.code]).toEqual([404, 'write_not_found']);
     }
     expect((await get(`/operator/companies?id=${randomUUID()}`)).json).toEqual({ items: [] });
-    expect((await get('/operator/companies/no-id/writes')).status).toBe(422);
+    for (const path of ['companies/no-id/writes', 'companies?search=%00', 'companies?id=none', 'companies?other=1']) {
+      expect([path, (await get(`/operator/${path}`)).status]).toEqual([path, 422]);
+    }
   });
 });

@@ -26,10 +26,6 @@ export function signIn(token: string): void {
 
 export function signOut(): void {
   sessionStorage.removeItem(MEMBER);
-  signOutOperator();
-}
-
-export function signOutOperator(): void {
   sessionStorage.removeItem(OPERATOR);
 }
 
