@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
@@ -10,7 +10,8 @@ const PAGE = join(import.meta.dirname, 'page');
 
 /**
  * Builds the console for browsers into `folder`: `index.html`, and below `assets/` what it loads, under names that change with
- * their content, so that a browser may keep them for ever. Each file has a compressed twin beside it (`.br`, `.gz`).
+ * their content, so that a browser may keep them for ever. Each file has a compressed twin beside it (`.br`, `.gz`). What an
+ * earlier build has left there is removed.
  */
 export async function buildConsole(folder: string): Promise<readonly BuiltFile[]> {
   const { outputFiles, metafile } = await build({
@@ -45,6 +46,7 @@ export async function buildConsole(folder: string): Promise<readonly BuiltFile[]
     ...outputFiles.map(({ path, contents }) => ({ path: nameOf(path), contents: Buffer.from(contents) })),
     { path: 'index.html', contents: Buffer.from(indexPage(nameOf(script.path), nameOf(style.path))) },
   ];
+  rmSync(join(folder, 'assets'), { recursive: true, force: true });
   mkdirSync(join(folder, 'assets'), { recursive: true });
   return files.map(({ path, contents }) => {
     const compressed = brotliCompressSync(contents);

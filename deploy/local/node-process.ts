@@ -55,7 +55,6 @@ export async function buildBundle(): Promise<string> {
 /** Builds the console and returns its folder. */
 export async function buildLocalConsole(): Promise<string> {
   const folder = join(runFolder(), 'console');
-  rmSync(folder, { recursive: true, force: true });
   // Imported only here: esbuild takes a tenth of a second, and most commands do without it.
   const { buildConsole } = await import('../console/build-console.ts');
   await buildConsole(folder);

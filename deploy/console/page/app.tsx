@@ -10,7 +10,7 @@ import { WritePage } from './pages/write.tsx';
 import { type Company, CompanyContext } from './parts/company.tsx';
 import { useAnswer } from './parts/use-answer.ts';
 import { useDocumentTitle } from './parts/use-document-title.ts';
-import { currentSession, operatorSession, signOut } from './session.ts';
+import { currentSession, operatorSession, signInByLink, signOut } from './session.ts';
 
 /** With the charts, which no other page needs. */
 const NowPage = lazy(() => import('./pages/now.tsx').then((page) => page.NowPage));
@@ -18,6 +18,12 @@ const NowPage = lazy(() => import('./pages/now.tsx').then((page) => page.NowPage
 /** The frame of every page: who is signed in, where one may go, and the page itself. */
 export function App() {
   const [isSignedIn, setSignedIn] = useState((currentSession() ?? operatorSession()) !== undefined);
+  useEffect(() => {
+    // Such a link may be opened where the console is open already: then only the end of its address changes.
+    const byLink = () => signInByLink() && setSignedIn(true);
+    addEventListener('hashchange', byLink);
+    return () => removeEventListener('hashchange', byLink);
+  }, []);
   if (!isSignedIn) return <SignInPage onSignedIn={() => setSignedIn(true)} />;
   const leave = () => {
     signOut();
@@ -31,7 +37,7 @@ export function App() {
 }
 
 type Me = { readonly email: string; readonly roles: readonly string[] };
-type Settings = { readonly name: string; readonly timeZone: string };
+type Settings = { readonly name: string; readonly timeZone: string; readonly baseCurrency: string };
 
 function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
   const isMember = currentSession() !== undefined;
@@ -41,6 +47,7 @@ function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
     name: settings.data?.name ?? '',
     // Who may not read the settings sees UTC.
     timeZone: settings.data?.timeZone ?? 'UTC',
+    currency: settings.data?.baseCurrency,
     roles: me.data?.roles ?? [],
   };
   const isRefused = me.error?.status === 401;

@@ -9,13 +9,14 @@ export type Session = {
   readonly expiresAtMs: number;
 };
 
-/** Takes the tokens of a link that signs in (`#token=…&operator=…`), and removes them from the address. */
-export function signInByLink(): void {
+/** Takes the tokens of a link that signs in (`#token=…&operator=…`), and removes them from the address. False where there is none. */
+export function signInByLink(): boolean {
   const given = new URLSearchParams(location.hash.slice(1));
   const tokens = [given.get('token'), given.get('operator')].filter((token) => token !== null);
-  if (tokens.length === 0) return;
+  if (tokens.length === 0) return false;
   history.replaceState(null, '', location.pathname + location.search);
   for (const token of tokens) signIn(token);
+  return true;
 }
 
 /** As a member or as an operator, whichever the token is of: only a member's names a company. */

@@ -3,14 +3,14 @@ import { useLocation } from 'preact-iso/router';
 import type { OperatorCompany } from '../../../client/src/generated/types.ts';
 import { fieldText } from '../parts/field-text.ts';
 import { Problem } from '../parts/problem.tsx';
+import { Scrollable } from '../parts/scrollable.tsx';
 import { useAnswer } from '../parts/use-answer.ts';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
 
 /** For operators: whose write is it? */
 export function OperatorCompaniesPage() {
   useDocumentTitle('Any write');
-  const { query } = useLocation();
-  const { route } = useLocation();
+  const { query, route } = useLocation();
   const [search, setSearch] = useState(query['search'] ?? '');
   const asked = search === '' ? '' : `?search=${encodeURIComponent(search)}`;
   const { data, error, again } = useAnswer<{ items: readonly OperatorCompany[] }>(`/operator/companies${asked}`);
@@ -26,19 +26,15 @@ export function OperatorCompaniesPage() {
       <p>Choose the company whose write it is. What you read here is in the security log of that company.</p>
       <search>
         <form class="joined" onSubmit={find}>
-          <input
-            name="search"
-            type="search"
-            aria-label="Name of the company"
-            placeholder="Name of the company"
-            defaultValue={search}
-            maxLength={200}
-          />
+          <label>
+            A part of its name
+            <input name="search" type="search" defaultValue={search} maxLength={200} autocomplete="off" />
+          </label>
           <button type="submit">Find</button>
         </form>
       </search>
       {error === undefined ? null : <Problem error={error} onAgain={again} />}
-      <div class="scroll">
+      <Scrollable label="Companies">
         <table aria-busy={data === undefined && error === undefined}>
           <thead>
             <tr>
@@ -61,7 +57,7 @@ export function OperatorCompaniesPage() {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scrollable>
       {data?.items.length === 0 ? <p>No company has such a name.</p> : null}
       {data?.items.length === 200 ? <p>There may be more: name a part of its name.</p> : null}
     </>

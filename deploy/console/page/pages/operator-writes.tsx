@@ -1,28 +1,25 @@
 import { useLocation, useRoute } from 'preact-iso/router';
 import type { WriteSummary } from '../../../client/src/generated/types.ts';
+import { CompanyContext } from '../parts/company.tsx';
 import { fieldText } from '../parts/field-text.ts';
 import { OperatorCompanyHead } from '../parts/operator-company.tsx';
 import { Problem } from '../parts/problem.tsx';
-import { State } from '../parts/state.tsx';
 import { useAnswer } from '../parts/use-answer.ts';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
 import { useOperatorCompany } from '../parts/use-operator-company.ts';
-import { instantText } from '../time.ts';
+import { WriteTable } from '../parts/write-table.tsx';
 
-const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
+type Page = { readonly items: readonly WriteSummary[] };
 
-/** For operators: the writes of one company, by key or write ID, and the newest. */
+/** For operators: the writes of one company, by key, by an ID, and the newest. Each question is recorded: none is asked again by itself. */
 export function OperatorWritesPage() {
   const companyId = useRoute().params['companyId'] ?? '';
   const { route, query } = useLocation();
-  const { name, timeZone } = useOperatorCompany(companyId);
-  useDocumentTitle(name === '' ? 'Writes of a company' : `Writes of ${name}`);
-  const writeId = query['writeId'];
+  const company = useOperatorCompany(companyId);
+  const name = company.name === '' ? 'a company' : company.name;
+  useDocumentTitle(`Writes of ${name}`);
+  const id = query['id'] ?? '';
   const base = `/console/companies/${companyId}`;
-  const asked = writeId === undefined ? 'limit=20' : `writeId=${encodeURIComponent(writeId)}`;
-  const { data, error, again } = useAnswer<{ items: readonly WriteSummary[] }>(
-    `/operator/companies/${encodeURIComponent(companyId)}/writes?${asked}`,
-  );
   const find = (event: SubmitEvent) => {
     event.preventDefault();
     const key = fieldText(event, 'key');
@@ -30,64 +27,58 @@ export function OperatorWritesPage() {
   };
   const findId = (event: SubmitEvent) => {
     event.preventDefault();
-    const id = fieldText(event, 'writeId');
-    route(id === '' ? base : `${base}?writeId=${encodeURIComponent(id)}`);
+    const sought = fieldText(event, 'id');
+    route(sought === '' ? base : `${base}?id=${encodeURIComponent(sought)}`);
   };
   return (
-    <>
-      <OperatorCompanyHead companyId={companyId} name={name} />
-      <h1>Writes of {name === '' ? 'the company' : name}</h1>
+    <CompanyContext.Provider value={company}>
+      <OperatorCompanyHead companyId={companyId} name={company.name} />
+      <h1>Writes of {name}</h1>
       <search class="forms">
         <form class="joined" onSubmit={find}>
-          <input name="key" type="search" aria-label="Idempotency key" placeholder="Idempotency key" required />
-          <button type="submit">Find</button>
+          <label>
+            Key
+            <input name="key" type="search" required autocomplete="off" spellcheck={false} />
+          </label>
+          <button type="submit">Find by key</button>
         </form>
         <form class="joined" onSubmit={findId}>
-          <input
-            name="writeId"
-            type="search"
-            aria-label="Write ID"
-            placeholder="Write ID"
-            defaultValue={writeId ?? ''}
-            pattern={UUID.source.slice(1, -1)}
-            title="A write ID is a UUID."
-          />
-          <button type="submit">Find</button>
+          <label>
+            ID of a write, a resource or a request
+            <input name="id" type="search" defaultValue={id} autocomplete="off" spellcheck={false} />
+          </label>
+          <button type="submit">Find by ID</button>
         </form>
       </search>
-      <h2>{writeId === undefined ? 'The newest that have their outcome' : 'The write with this ID'}</h2>
-      {error === undefined ? null : <Problem error={error} onAgain={again} />}
-      <div class="scroll">
-        <table aria-busy={data === undefined && error === undefined}>
-          <thead>
-            <tr>
-              <th scope="col">Key</th>
-              <th scope="col">Operation</th>
-              <th scope="col">State</th>
-              <th scope="col">Requested</th>
-            </tr>
-          </thead>
-          <tbody>
-            {data?.items.map((write) => (
-              <tr key={write.key}>
-                <th scope="row">
-                  <a href={`${base}/writes/${encodeURIComponent(write.key)}`}>{write.key}</a>
-                </th>
-                <td>{write.operation ?? 'unknown'}</td>
-                <td>
-                  <State state={write.state} />
-                </td>
-                <td class="nowrap">{instantText(write.requestedAt, timeZone)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-      {data?.items.length === 0 ? (
+      <Found companyId={companyId} id={id} base={`${base}/writes`} />
+    </CompanyContext.Provider>
+  );
+}
+
+type Sought = { readonly companyId: string; readonly id: string; readonly base: string };
+
+function Found({ companyId, id, base }: Sought) {
+  const path = `/operator/companies/${encodeURIComponent(companyId)}/writes`;
+  const asked = (name: string) => (id === '' ? undefined : `${path}?${name}=${encodeURIComponent(id)}`);
+  const newest = useAnswer<Page>(id === '' ? `${path}?limit=20` : undefined);
+  const byResource = useAnswer<Page>(asked('resource'));
+  const byRequest = useAnswer<Page>(asked('requestId'));
+  const answers = [newest, byResource, byRequest];
+  const isLoading = answers.some((answer) => answer.isLoading);
+  const error = answers.find((answer) => answer.error !== undefined)?.error;
+  const found = answers.flatMap(({ data }) => data?.items ?? []);
+  const writes = [...new Map(found.map((write) => [write.key, write])).values()];
+  const heading = id === '' ? 'The newest that have their outcome' : isLoading ? 'Looking' : `${writes.length} found`;
+  return (
+    <>
+      <h2 aria-live="polite">{heading}</h2>
+      {error === undefined ? null : <Problem error={error} />}
+      <WriteTable writes={isLoading && writes.length === 0 ? undefined : writes} isLoading={isLoading} base={base} />
+      {!isLoading && error === undefined && writes.length === 0 ? (
         <p>
-          {writeId === undefined
-            ? 'This company has no write yet.'
-            : 'No write of this company has this ID and its outcome.'}
+          {id === ''
+            ? 'No write of this company has its outcome yet.'
+            : 'No write of this company that has its outcome has this ID. One that has not is found by its key.'}
         </p>
       ) : null}
     </>

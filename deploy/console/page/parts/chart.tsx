@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
 import { clockText } from '../time.ts';
+import { Scrollable } from './scrollable.tsx';
 
 /** A line of a chart. `tone` names its colour and its dashes, which style.css and the legend have as well. */
 export type Line = { readonly name: string; readonly tone: Tone; readonly values: readonly (number | null)[] };
@@ -58,8 +59,7 @@ type Shown = Pick<Parameters<typeof Chart>[0], 'at' | 'lines' | 'text'>;
 function Table({ title, at, lines, text }: Shown & { readonly title: string }) {
   const newestFirst = at.map((second, i) => ({ second, i })).toReversed();
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by the keyboard.
-    <section class="scroll rows" aria-label={title} tabIndex={0}>
+    <Scrollable label={title} class="rows">
       <table>
         <thead>
           <tr>
@@ -82,7 +82,7 @@ function Table({ title, at, lines, text }: Shown & { readonly title: string }) {
           ))}
         </tbody>
       </table>
-    </section>
+    </Scrollable>
   );
 }
 

@@ -3,7 +3,7 @@ import type { ApiError } from '../api.ts';
 /** What went wrong, in the API's words, and the ID under which its operators find the request. */
 export function Problem({ error, onAgain }: { readonly error: ApiError; readonly onAgain?: () => void }) {
   return (
-    <article role="alert" class="problem">
+    <div role="alert" class="problem">
       <p>
         <strong>{error.message}</strong>
       </p>
@@ -17,6 +17,6 @@ export function Problem({ error, onAgain }: { readonly error: ApiError; readonly
           Ask again
         </button>
       )}
-    </article>
+    </div>
   );
 }
