@@ -40,6 +40,10 @@ const apiConfig = z
       .string()
       .min(1)
       .default(join(import.meta.dirname, '../dist/console')),
+    /** Whom the console asks how the system is; without it, the API samples the processes. */
+    PROMETHEUS_URL: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).optional(),
+    /** Of the other processes, without Prometheus. */
+    CONSOLE_METRICS_URLS: metricsUrls(),
     TEMPORAL_UI_URL: z.url({ protocol: /^https?$/ }).optional(),
     RATE_LIMIT_PER_SECOND: positiveInteger(500),
     RATE_LIMIT_BURST: positiveInteger(2000),
@@ -82,6 +86,21 @@ const apiConfig = z
     // Also when another variable is bad already: all problems are reported at once.
     { when: () => true },
   );
+
+function metricsUrls() {
+  const message = 'must be at most 20 http or https URLs with commas between them';
+  const one = z.url({ protocol: /^https?$/ });
+  return z
+    .string()
+    .default('')
+    .transform((text) =>
+      text
+        .split(',')
+        .filter((url) => url.trim() !== '')
+        .map((url) => url.trim()),
+    )
+    .refine((urls) => urls.length <= 20 && urls.every((url) => one.safeParse(url).success), message);
+}
 
 function tokenSecret() {
   return z

@@ -29,6 +29,8 @@ const launcherSchema = z.object({
   JWT_JWKS_URL: z.undefined('npm start signs the demo tokens itself: unset it, or use npm run start:api').optional(),
   JWT_ISSUER: z.string().optional(),
   JWT_AUDIENCE: z.string().optional(),
+  OPERATOR_AUDIENCE: z.string().optional(),
+  CONSOLE_METRICS_URLS: z.string().optional(),
 });
 
 export type LauncherConfig = z.output<typeof launcherSchema>;

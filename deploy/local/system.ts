@@ -6,7 +6,7 @@ import { DAY_MS } from '../../activities/durations.ts';
 import { THIS_MACHINE } from '../../api/config.ts';
 import type { PayloadEncryption } from '../../worker/payloads/encryption.ts';
 import { temporalTarget } from '../cli/config.ts';
-import { childEnvironment, dataFolder, refuseProduction } from '../cli/local-config.ts';
+import { childEnvironment, dataFolder, LOCAL_OPERATOR_AUDIENCE, refuseProduction } from '../cli/local-config.ts';
 import {
   jwtSecretFile,
   type LocalSystem,
@@ -37,6 +37,9 @@ const TOKEN_RENEWAL_MS = 6 * 60 * 60 * 1_000;
 /** The order in which services are stopped: dependents before what they depend on. */
 const STOP_ORDER = [['api', 'worker'], ['Temporal'], ['PostgreSQL']] as const;
 type Name = (typeof STOP_ORDER)[number][number];
+
+/** Whom the printed link signs in as operator. */
+const DEMO_OPERATOR = 'demo-operator';
 
 const SCRIPTS = { api: 'api/main.ts', worker: 'worker/main.ts' } as const;
 
@@ -124,6 +127,9 @@ export function startSystem(on: {
       CODEC_WITHOUT_TOKEN: THIS_MACHINE.includes(config.HOST) ? '1' : '0',
       WORKFLOW_BUNDLE: workflowBundle,
       CONSOLE_FOLDER: consoleFolder,
+      OPERATOR_AUDIENCE: config.OPERATOR_AUDIENCE ?? LOCAL_OPERATOR_AUDIENCE,
+      // Its own metrics the API knows.
+      CONSOLE_METRICS_URLS: config.CONSOLE_METRICS_URLS ?? `http://${reachable(config.HOST)}:${metricsPort}/metrics`,
       // Persistent, because receivers have secrets that derive from it.
       WEBHOOK_MASTER_KEY: config.WEBHOOK_MASTER_KEY ?? keptSecret(join(dataFolder(), 'webhook-master-key')),
       WEBHOOK_ALLOW_PRIVATE: allowPrivateWebhooks(config),
@@ -154,6 +160,8 @@ export function startSystem(on: {
     const { JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = config;
     const mint = () =>
       mintToken({ secret, subject: servers.demoOwnerId, companyId: DEMO_COMPANY_ID, issuer, audience });
+    const mintOperator = () =>
+      mintToken({ secret, subject: DEMO_OPERATOR, issuer, audience: decided.OPERATOR_AUDIENCE });
     await seedBooks({ apiUrl, token: await mint(), log: on.log });
     signal.throwIfAborted();
 
@@ -169,6 +177,7 @@ export function startSystem(on: {
       metricsUrls,
       pids: pids(),
       token: await mint(),
+      operatorToken: await mintOperator(),
     });
     const local = await describe();
     writeLocalJson(local);

@@ -1,5 +1,5 @@
 import type { Problem, ProblemCode } from '../../client/src/generated/types.ts';
-import { currentSession } from './session.ts';
+import { currentSession, operatorSession } from './session.ts';
 
 /** What the API has refused, or that it could not be reached (status 0). */
 export class ApiError extends Error {
@@ -48,9 +48,8 @@ export async function askText(
 type Asking = { readonly signal?: AbortSignal; readonly send?: Sending; readonly accept?: string };
 
 async function request(path: string, { signal, send, accept }: Asking): Promise<Response> {
-  const token = currentSession()?.token;
   const headers: Record<string, string> = {
-    ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+    ...signedHeaders(path),
     ...(accept === undefined ? {} : { accept }),
     ...(send?.body === undefined ? {} : { 'content-type': 'application/json' }),
   };
@@ -73,3 +72,9 @@ async function request(path: string, { signal, send, accept }: Asking): Promise<
 const NO_ANSWER = 'The API does not answer. Is it running?';
 const NOT_KNOWN =
   'The API has not answered, so it is not known whether it has received this. Sending it again is safe: it happens once.';
+
+/** What operators see is asked for as an operator, everything else as a member. */
+export function signedHeaders(path: string): Record<string, string> {
+  const token = (path.startsWith('/operator/') ? operatorSession() : currentSession())?.token;
+  return token === undefined ? {} : { authorization: `Bearer ${token}` };
+}

@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import { ErrorBoundary } from 'preact-iso/lazy';
+import lazy, { ErrorBoundary } from 'preact-iso/lazy';
 import { LocationProvider, Route, Router, useLocation } from 'preact-iso/router';
 import { AccountPage } from './pages/account.tsx';
 import { ApprovalsPage } from './pages/approvals.tsx';
@@ -8,6 +8,9 @@ import { BatchesPage } from './pages/batches.tsx';
 import { BalanceSheetPage, ProfitAndLossPage, ReceivablesPage, TrialBalancePage } from './pages/books.tsx';
 import { EntryPage } from './pages/entry.tsx';
 import { FindPage } from './pages/find.tsx';
+import { OperatorCompaniesPage } from './pages/operator-companies.tsx';
+import { OperatorWritePage } from './pages/operator-write.tsx';
+import { OperatorWritesPage } from './pages/operator-writes.tsx';
 import { SignInPage } from './pages/sign-in.tsx';
 import { WritePage } from './pages/write.tsx';
 import { ActionHost } from './parts/action.tsx';
@@ -15,11 +18,14 @@ import { type Company, CompanyContext, useCompany } from './parts/company.tsx';
 import { useAnswer } from './parts/use-answer.ts';
 import { useDocumentTitle } from './parts/use-document-title.ts';
 import type { Page } from './parts/use-pages.ts';
-import { currentSession, signInByLink, signOut } from './session.ts';
+import { currentSession, operatorSession, signInByLink, signOut } from './session.ts';
+
+/** With the charts, which no other page needs. */
+const NowPage = lazy(() => import('./pages/now.tsx').then((page) => page.NowPage));
 
 /** The frame of every page: who is signed in, where one may go, and the page itself. */
 export function App() {
-  const [isSignedIn, setSignedIn] = useState(currentSession() !== undefined);
+  const [isSignedIn, setSignedIn] = useState((currentSession() ?? operatorSession()) !== undefined);
   useEffect(() => {
     // Such a link may be opened where the console is open already: then only the end of its address changes.
     const byLink = () => signInByLink() && setSignedIn(true);
@@ -42,8 +48,9 @@ type Me = { readonly userId: string; readonly email: string; readonly roles: rea
 type Settings = { readonly name: string; readonly timeZone: string; readonly baseCurrency: string };
 
 function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
-  const me = useAnswer<Me>('/api/me');
-  const settings = useAnswer<Settings>('/api/company/settings');
+  const isMember = currentSession() !== undefined;
+  const me = useAnswer<Me>(isMember ? '/api/me' : undefined);
+  const settings = useAnswer<Settings>(isMember ? '/api/company/settings' : undefined);
   const company: Company = {
     name: settings.data?.name ?? '',
     // Who may not read the settings sees UTC.
@@ -66,7 +73,7 @@ function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
         <main id="main" class="container" tabIndex={-1}>
           <ErrorBoundary>
             <Router>
-              <Route path="/console/" component={FindPage} />
+              <Route path="/console/" component={isMember ? FindPage : NowPage} />
               <Route path="/console/writes/:key" component={WritePage} />
               <Route path="/console/books" component={TrialBalancePage} />
               <Route path="/console/books/receivables" component={ReceivablesPage} />
@@ -77,6 +84,10 @@ function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
               <Route path="/console/batches" component={BatchesPage} />
               <Route path="/console/batches/:key" component={BatchPage} />
               <Route path="/console/approvals" component={ApprovalsPage} />
+              <Route path="/console/now" component={NowPage} />
+              <Route path="/console/companies" component={OperatorCompaniesPage} />
+              <Route path="/console/companies/:companyId" component={OperatorWritesPage} />
+              <Route path="/console/companies/:companyId/writes/:key" component={OperatorWritePage} />
               <Route default component={NothingHere} />
             </Router>
           </ErrorBoundary>
@@ -99,6 +110,12 @@ const APPROVERS = ['owner', 'admin', 'manager', 'accountant', 'auditor', 'invent
 /** Of what waits for whoever is signed in, how much is counted. */
 const COUNTED = 50;
 
+/** For whoever has signed in as operator. */
+const OPERATOR_PLACES = [
+  { path: '/console/now', name: 'Now' },
+  { path: '/console/companies', name: 'Any write' },
+] as const;
+
 function Navigation({ onSignOut, name }: { readonly onSignOut: () => void; readonly name: string }) {
   const { path } = useLocation();
   const waitingForMe = `/api/approvals?waitingFor=me&limit=${COUNTED}`;
@@ -107,6 +124,10 @@ function Navigation({ onSignOut, name }: { readonly onSignOut: () => void; reado
   const waiting = useAnswer<Page<unknown>>(isApprover ? waitingForMe : undefined, { everyMs: 15_000 });
   const count = waiting.data?.items.length ?? 0;
   const isMore = waiting.data?.nextCursor != null;
+  const places = [
+    ...(currentSession() === undefined ? [] : PLACES),
+    ...(operatorSession() === undefined ? [] : OPERATOR_PLACES),
+  ];
   return (
     <header class="container">
       <nav aria-label="Console">
@@ -114,7 +135,7 @@ function Navigation({ onSignOut, name }: { readonly onSignOut: () => void; reado
           <li>
             <strong>AccuBooks</strong>
           </li>
-          {PLACES.map((place) => (
+          {places.map((place) => (
             <li key={place.path}>
               <a href={place.path} aria-current={isAt(place.path, path) ? 'page' : undefined}>
                 {place.name}

@@ -1,28 +1,47 @@
 /** Who has signed in, for as long as this tab is open: a token is in no place that another tab or a later visit reads. */
-const KEY = 'accubooks-console-token';
+const MEMBER = 'accubooks-console-token';
+const OPERATOR = 'accubooks-console-operator-token';
 
-export type Session = { readonly token: string; readonly companyId: string | undefined; readonly expiresAtMs: number };
+export type Session = {
+  readonly token: string;
+  /** Undefined for an operator. */
+  readonly companyId: string | undefined;
+  readonly expiresAtMs: number;
+};
 
-/** Takes the token of a link that signs in (`#token=…`), and removes it from the address. False where there is none. */
+/** Takes the tokens of a link that signs in (`#token=…&operator=…`), and removes them from the address. False where there is none. */
 export function signInByLink(): boolean {
-  const token = new URLSearchParams(location.hash.slice(1)).get('token');
-  if (token === null) return false;
+  const given = new URLSearchParams(location.hash.slice(1));
+  const tokens = [given.get('token'), given.get('operator')].filter((token) => token !== null);
+  if (tokens.length === 0) return false;
   history.replaceState(null, '', location.pathname + location.search);
-  signIn(token);
+  for (const token of tokens) signIn(token);
   return true;
 }
 
+/** As a member or as an operator, whichever the token is of: only a member's names a company. */
 export function signIn(token: string): void {
-  sessionStorage.setItem(KEY, token.trim());
+  const isMembers = claimsOf(token)?.company_id !== undefined;
+  sessionStorage.setItem(isMembers ? MEMBER : OPERATOR, token.trim());
 }
 
 export function signOut(): void {
-  sessionStorage.removeItem(KEY);
+  sessionStorage.removeItem(MEMBER);
+  sessionStorage.removeItem(OPERATOR);
 }
 
-/** Undefined where nobody has signed in, or the token has expired. Its claims are only shown: the API alone verifies them. */
+/** The member. Undefined where none has signed in, or the token has expired. Its claims are only shown: the API alone verifies them. */
 export function currentSession(): Session | undefined {
-  const token = sessionStorage.getItem(KEY);
+  return sessionAt(MEMBER);
+}
+
+/** The operator, likewise. */
+export function operatorSession(): Session | undefined {
+  return sessionAt(OPERATOR);
+}
+
+function sessionAt(place: string): Session | undefined {
+  const token = sessionStorage.getItem(place);
   const claims = token === null ? undefined : claimsOf(token);
   if (token === null || claims === undefined || hasExpired(claims)) return undefined;
   return { token, companyId: claims.company_id, expiresAtMs: claims.exp * 1000 };

@@ -18,3 +18,18 @@ export function afterText(sinceMs: number): string {
   const hours = Math.floor(minutes / 60);
   return hours < 48 ? `+${hours} h ${minutes % 60} min` : `+${Math.floor(hours / 24)} days`;
 }
+
+/** A length of time: "80 ms", "3.4 s", "12 min", "2 h 5 min", "3 days". */
+export function lengthText(seconds: number): string {
+  if (seconds > 0 && seconds < 1) return `${Math.round(seconds * 1_000)} ms`;
+  if (seconds < 60) return `${seconds < 10 ? Math.round(seconds * 10) / 10 : Math.round(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
+}
+
+/** A moment of today in UTC: "13:07:30". `seconds` since 1970. */
+export function clockText(seconds: number): string {
+  return new Date(seconds * 1_000).toISOString().slice(11, 19);
+}

@@ -1,16 +1,18 @@
-import type { Write } from '../../../client/src/generated/types.ts';
+import type { WriteSummary } from '../../../client/src/generated/types.ts';
 import { instantText } from '../time.ts';
 import { useCompany } from './company.tsx';
 import { Scrollable } from './scrollable.tsx';
 import { State } from './state.tsx';
 
-/** Writes, each with a link to its page. */
+/** Writes, each with a link to its page, which is below `base`. */
 export function WriteTable({
   writes,
   isLoading,
+  base = '/console/writes',
 }: {
-  readonly writes: readonly Write[] | undefined;
+  readonly writes: readonly WriteSummary[] | undefined;
   readonly isLoading: boolean;
+  readonly base?: string;
 }) {
   const { timeZone } = useCompany();
   return (
@@ -28,7 +30,7 @@ export function WriteTable({
           {writes?.map((write) => (
             <tr key={write.key}>
               <th scope="row" class="key">
-                <a href={`/console/writes/${encodeURIComponent(write.key)}`}>{write.key}</a>
+                <a href={`${base}/${encodeURIComponent(write.key)}`}>{write.key}</a>
               </th>
               <td>{write.operation ?? 'unknown'}</td>
               <td>
