@@ -16,13 +16,18 @@ const exponents: ReadonlyMap<string, number> = new Map([
   ...codes(THREE_DIGITS, 3),
 ]);
 
+/** 0 for a currency that is not known. */
+export function exponentOf(currency: string): number {
+  return exponents.get(currency) ?? 0;
+}
+
 export function isCurrency(code: string): boolean {
   return exponents.has(code);
 }
 
 /** `1234567` in USD is `12345.67 USD`; in JPY it is `1234567 JPY`. */
 export function formatAmount(amountMinor: bigint | number, currency: string): string {
-  const exponent = exponents.get(currency) ?? 0;
+  const exponent = exponentOf(currency);
   const amount = BigInt(amountMinor);
   const digits = (amount < 0n ? -amount : amount).toString().padStart(exponent + 1, '0');
   const sign = amount < 0n ? '-' : '';

@@ -23,6 +23,7 @@ import { createBatchList } from './batches/list.ts';
 import { registerBatches } from './batches/routes.ts';
 import { createUploadLimit } from './batches/upload-limit.ts';
 import type { ApiConfig } from './config.ts';
+import { registerConsole } from './console/routes.ts';
 import type { ApiContext } from './context.ts';
 import { registerExports } from './exports/routes.ts';
 import { type Authenticate, createAuthenticate, createOperatorAuthenticate, limitingFailures } from './http/auth.ts';
@@ -35,6 +36,7 @@ import { createSignInLimit } from './http/sign-in-limit.ts';
 import { createWaitLimit } from './http/wait-limit.ts';
 import { registerDocs } from './openapi/docs.ts';
 import { registerCodec } from './operators/codec.ts';
+import { registerOperators } from './operators/routes.ts';
 import { createCursors } from './reads/cursor.ts';
 import { readCursorKey } from './reads/cursor-key.ts';
 import { READS } from './reads/read-list.ts';
@@ -200,17 +202,14 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     coreMetricsAddress: options.coreMetricsAddress,
   });
   await registerDocs(app, operations, servedRoutes);
+  await registerConsole(app, { folder: config.CONSOLE_FOLDER });
   registerSealKeys(app, database);
   const failures = createSignInLimit(config.FAILED_SIGN_INS_PER_MINUTE);
   await registerApiRoutes(app, context, limitingFailures(createAuthenticate(config, { keySet, revoked }), failures));
   const operators = createOperatorAuthenticate(config, { keySet, revoked });
-  await app.register(async (routes) =>
-    registerCodec(routes, {
-      config,
-      security,
-      authenticate: operators === undefined ? undefined : limitingFailures(operators, failures),
-    }),
-  );
+  const letOperatorsIn = operators === undefined ? undefined : limitingFailures(operators, failures);
+  await app.register(async (routes) => registerCodec(routes, { config, security, authenticate: letOperatorsIn }));
+  const operatorRoutes = await registerOperators(app, context, letOperatorsIn);
   refuseOtherMethods();
   // Without its worker no start is eager and outcomes are not handed over: the process reports failure and is replaced.
   running.catch((error: unknown) => {
@@ -221,12 +220,17 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   await lane.tick();
   const url = await app.listen({ host: config.HOST, port: config.PORT });
 
+  const drain = () => {
+    health.drain();
+    operatorRoutes.drain();
+  };
   return {
     url,
-    drain: health.drain,
+    drain,
     async close() {
-      health.drain();
+      drain();
       await app.close();
+      operatorRoutes.close();
       keySet?.close();
       revoked.close();
       if (worker.getState() === 'RUNNING') worker.shutdown();

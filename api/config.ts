@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { z } from 'zod';
 import {
   port,
@@ -34,6 +35,15 @@ const apiConfig = z
     OPERATOR_AUDIENCE: z.string().min(1).optional(),
     /** `1`: the Temporal UI of this machine may have payloads decrypted without a token; for local use only. */
     CODEC_WITHOUT_TOKEN: z.enum(['0', '1']).default('0'),
+    /** Where the built console is (`npm run build`). */
+    CONSOLE_FOLDER: z
+      .string()
+      .min(1)
+      .default(join(import.meta.dirname, '../dist/console')),
+    /** Whom the console asks how the system is; without it, the API samples the processes. */
+    PROMETHEUS_URL: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).optional(),
+    /** Of the other processes, without Prometheus. */
+    CONSOLE_METRICS_URLS: metricsUrls(),
     TEMPORAL_UI_URL: z.url({ protocol: /^https?$/ }).optional(),
     RATE_LIMIT_PER_SECOND: positiveInteger(500),
     RATE_LIMIT_BURST: positiveInteger(2000),
@@ -76,6 +86,21 @@ const apiConfig = z
     // Also when another variable is bad already: all problems are reported at once.
     { when: () => true },
   );
+
+function metricsUrls() {
+  const message = 'must be at most 20 http or https URLs with commas between them';
+  const one = z.url({ protocol: /^https?$/ });
+  return z
+    .string()
+    .default('')
+    .transform((text) =>
+      text
+        .split(',')
+        .filter((url) => url.trim() !== '')
+        .map((url) => url.trim()),
+    )
+    .refine((urls) => urls.length <= 20 && urls.every((url) => one.safeParse(url).success), message);
+}
 
 function tokenSecret() {
   return z

@@ -630,6 +630,7 @@ CREATE TRIGGER keep_settings_version AFTER INSERT OR UPDATE ON public.companies 
 ALTER TABLE public.companies ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.companies FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.companies FOR ALL TO PUBLIC USING ((id = public.current_company()));
+CREATE POLICY listing ON public.companies FOR SELECT TO accubooks_owner USING ((current_setting('app.listing_companies'::text, true) = 'on'::text));
 CREATE POLICY relay ON public.companies FOR SELECT TO accubooks_relay USING (true);
 CREATE POLICY sealer ON public.companies FOR SELECT TO accubooks_sealer USING (true);
 GRANT SELECT ON public.companies TO accubooks_app;
@@ -3396,6 +3397,33 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.close_database(uuid,text,text) TO accubooks_app;
+
+CREATE OR REPLACE FUNCTION public.companies_for_operators(p_subject text, p_ip inet, p_request_id text, p_search text, p_company uuid)
+ RETURNS TABLE(id uuid, name text, time_zone text)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+DECLARE
+  entered text := coalesce(current_setting('app.company_id', true), '');
+  company uuid := coalesce(p_company, '00000000-0000-0000-0000-000000000000');
+BEGIN
+  PERFORM set_config('app.company_id', company::text, true);
+  INSERT INTO security_log (company_id, event, reason, subject, ip, action, request_id)
+  VALUES (company, 'operator_command', 'companies_listed', p_subject, p_ip, 'GET /operator/companies', p_request_id);
+  PERFORM set_config('app.company_id', entered, true);
+  PERFORM set_config('app.listing_companies', 'on', true);
+  RETURN QUERY
+    SELECT c.id, c.name, c.time_zone FROM companies c
+    WHERE (p_company IS NULL OR c.id = p_company)
+      AND (p_search IS NULL OR strpos(lower(c.name), lower(p_search)) > 0)
+    ORDER BY c.name, c.id LIMIT 200;
+  PERFORM set_config('app.listing_companies', 'off', true);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.companies_for_operators(text,inet,text,text,uuid) TO accubooks_app;
 
 CREATE OR REPLACE FUNCTION public.companies_of(e public.erasures)
  RETURNS uuid[]

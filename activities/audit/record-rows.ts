@@ -15,6 +15,8 @@ export type AuditRow = {
   readonly request_id: string;
   readonly route_path: string;
   readonly http_method: string;
+  /** Nothing that tells of a person. */
+  readonly metadata?: object;
 };
 
 /** Writes audit rows of several companies in one round trip, each under its own company's row-level security. */

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { fingerprint } from '../identity.ts';
 import { type Operation, parseInput } from '../operation.ts';
 import { jsonPointer, namesOf, type ProblemPointer } from '../problem.ts';
@@ -78,6 +78,52 @@ export function differences(stored: Stored, mine: RequestContent): ProblemPointe
       .map((path) => ({ in: 'body' as const, pointer: jsonPointer(path) }))
       .filter(({ pointer }) => !isErased(pointer)),
   ].slice(0, MAX_DIFFERENCES);
+}
+
+/**
+ * Of these differences, what the audit log keeps: where the requests differ, by the names that the schema knows. Names that a client
+ * has chosen (in its notes, say) may be a person's, so that the member that holds them stands for them.
+ */
+export function recordedDifferences(
+  { params, body }: Pick<Operation, 'params' | 'body'>,
+  pointers: readonly ProblemPointer[],
+): Pick<ProblemPointer, 'in' | 'pointer'>[] {
+  const known = pointers.map((one) => ({
+    in: one.in,
+    pointer: one.in === 'operation' ? '' : knownPart(one.in === 'path' ? params : body, one.pointer),
+  }));
+  const last = new Map(known.map((one) => [`${one.in} ${one.pointer}`, one]));
+  return [...last.values()].slice(0, MAX_RECORDED);
+}
+
+const MAX_RECORDED = 20;
+const MAX_POINTER_LENGTH = 200;
+
+function knownPart(schema: z.ZodType, pointer: string): string {
+  const names: string[] = [];
+  let at: z.ZodType | undefined = schema;
+  for (const name of namesOf(pointer)) {
+    at = memberOf(at, name);
+    if (at === undefined) break;
+    names.push(name);
+  }
+  return jsonPointer(names).slice(0, MAX_POINTER_LENGTH);
+}
+
+/** Undefined where the schema does not name it. */
+function memberOf(schema: z.ZodType, name: string): z.ZodType | undefined {
+  if (schema instanceof z.ZodObject)
+    return Object.hasOwn(schema.shape, name) ? (schema.shape[name] as z.ZodType) : undefined;
+  if (schema instanceof z.ZodArray) return /^\d+$/.test(name) ? (schema.element as z.ZodType) : undefined;
+  const inner = innerOf(schema);
+  return inner === undefined ? undefined : memberOf(inner, name);
+}
+
+function innerOf(schema: z.ZodType): z.ZodType | undefined {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault)
+    return schema.unwrap() as z.ZodType;
+  if (!(schema instanceof z.ZodPipe)) return undefined;
+  return (schema.in instanceof z.ZodTransform ? schema.out : schema.in) as z.ZodType;
 }
 
 type Stored = Omit<RequestContent, 'fingerprint'> & Pick<StoredInput, 'erased'>;

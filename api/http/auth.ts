@@ -53,7 +53,9 @@ export function createOperatorAuthenticate(
   return async (request) => {
     const claims = await claimsOfRequest(request);
     requireShortLife(claims);
-    return String(claims.sub);
+    const { sub } = claims;
+    if (typeof sub === 'string' && SUBJECT.test(sub)) return sub;
+    throw unauthenticated('The token needs the claim sub, of at most 255 characters.', 'claims_invalid');
   };
 }
 

@@ -10,6 +10,7 @@ import { BATCH_SCHEMAS } from './batch-schemas.ts';
 import { EXPORT_PATHS } from './export-routes.ts';
 import { HEADER_COMPONENTS, PARAMETERS } from './headers.ts';
 import { type Json, schemaName, toJsonSchema } from './json-schema.ts';
+import { OPERATOR_PATHS, OPERATOR_SCHEMAS, OPERATOR_SCHEME } from './operator-routes.ts';
 import { PROBLEM_POINTER_SCHEMA, PROBLEM_SCHEMA } from './problem-responses.ts';
 import { readRoute } from './read-routes.ts';
 import { READ_SCHEMAS } from './read-schemas.ts';
@@ -18,7 +19,10 @@ import { WEBHOOK_CALL_SCHEMAS, WEBHOOKS } from './webhook-calls.ts';
 import { WEBHOOK_PATHS, WEBHOOK_SCHEMAS } from './webhook-routes.ts';
 import { writeRoute } from './write-routes.ts';
 
-/** The OpenAPI 3.1 document of operations, reads, exports, the routes about writes, batches and webhooks, and the calls of webhooks. */
+/**
+ * The OpenAPI 3.1 document of operations, reads, exports, the routes about writes, batches and webhooks, those of operators, and the
+ * calls of webhooks.
+ */
 export function openApiDocument(operations: readonly Operation[]): Json {
   const paths: Record<string, Json> = {};
   for (const [path, item] of [
@@ -28,6 +32,7 @@ export function openApiDocument(operations: readonly Operation[]): Json {
     ...Object.entries(EXPORT_PATHS),
     ...Object.entries(BATCH_PATHS),
     ...Object.entries(WEBHOOK_PATHS),
+    ...Object.entries(OPERATOR_PATHS),
   ]) {
     paths[path] = { ...paths[path], ...item };
   }
@@ -52,6 +57,7 @@ export function openApiDocument(operations: readonly Operation[]): Json {
           description:
             'Claims `sub` (the user), `company_id` and `exp`; valid for at most 24 hours. Roles come from the database.',
         },
+        operator: OPERATOR_SCHEME,
       },
       parameters: PARAMETERS,
       headers: HEADER_COMPONENTS,
@@ -79,7 +85,13 @@ export function readsOf(operations: readonly Operation[]): readonly Read[] {
 
 function resourceSchemas(operations: readonly Operation[]): Json {
   const written = operations.map(({ resource }) => [resource.type, resource.schema] as const);
-  const further = { ...READ_SCHEMAS, ...BATCH_SCHEMAS, ...WEBHOOK_SCHEMAS, ...WEBHOOK_CALL_SCHEMAS };
+  const further = {
+    ...READ_SCHEMAS,
+    ...BATCH_SCHEMAS,
+    ...WEBHOOK_SCHEMAS,
+    ...WEBHOOK_CALL_SCHEMAS,
+    ...OPERATOR_SCHEMAS,
+  };
   return Object.fromEntries(
     [...written, ...Object.entries(further)].map(([type, schema]) => [schemaName(type), toJsonSchema(schema)]),
   );

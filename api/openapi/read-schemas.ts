@@ -279,10 +279,10 @@ const TIMELINE_KINDS = [
 
 const writeSchema = writeSummarySchema.extend({
   response: z.unknown().meta({ description: 'The body of the outcome; null while there is none' }),
-  request: z
-    .unknown()
-    .optional()
-    .meta({ description: 'What was asked for, while it waits for its approval; null for who may not see it' }),
+  request: z.unknown().optional().meta({
+    description:
+      'What was asked for, as path parameters and body, of a write that has its outcome or waits for its approval; null for who may not see it, and where it is not known',
+  }),
   approvals: z
     .array(
       z.object({
@@ -316,6 +316,14 @@ const writeSchema = writeSummarySchema.extend({
       requestId: z.string().optional(),
       userId: z.string().optional(),
       detail: z.string().optional(),
+      differences: z
+        .array(z.object({ in: z.enum(['body', 'path', 'operation']), pointer: z.string() }))
+        .optional()
+        .meta({
+          description:
+            'Of another request with the key: where it differs, at most the first 20, as JSON pointers. Below a member whose names the client chooses, such as metadata, that member is told. Absent from what was recorded before they were',
+        }),
+      eventId: resourceId().optional().meta({ description: 'Of event_recorded and event_delivered' }),
     }),
   ),
   timelineTruncated: z

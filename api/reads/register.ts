@@ -29,7 +29,7 @@ async function answer(read: Read, request: FastifyRequest, context: ApiContext):
   const { cursors, database, replays } = context;
   const { caller } = request;
   enforceRateLimit(replays, caller);
-  const input = validate(read, request);
+  const input = validInput(read, request);
   const limitMs = read.answers.kind === 'report' ? REPORT_LIMIT_MS : READ_LIMIT_MS;
   return inReadTransaction({ database, caller, limitMs }, async (tx, reader) => {
     const allowed = READERS[read.group];
@@ -49,7 +49,10 @@ function recordReader(read: Read, request: FastifyRequest, answered: object, { s
 }
 
 /** Parses path and query with the read's schemas. Reports every problem, each with its JSON pointer. */
-function validate(read: Read, { params, query }: FastifyRequest): ReadInput {
+export function validInput(
+  read: Pick<Read, 'params' | 'query'>,
+  { params, query }: Pick<FastifyRequest, 'params' | 'query'>,
+): ReadInput {
   const path = read.params.safeParse(params);
   const search = read.query.safeParse(query);
   if (path.success && search.success) return { params: path.data, query: search.data };

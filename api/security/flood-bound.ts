@@ -112,7 +112,7 @@ function textOf(text = ''): string | null {
 }
 
 /** No text of a client's gets in at any length, or with what PostgreSQL cannot hold. */
-function rowOf(observed: Observed): Row {
+export function rowOf(observed: Observed): Row {
   const { event, reason, companyId, userId, subject, address, action, requestId, details = {} } = observed;
   return {
     event,

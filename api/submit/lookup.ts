@@ -39,6 +39,11 @@ export async function lookUpIn(
   return toLookup(caller, membership ?? before, lookedUp);
 }
 
+/** The same without a caller: for whoever was let in otherwise. */
+export async function lookUpKeyIn(tx: Tx, companyId: string, idempotencyKey: string): Promise<LookedUp> {
+  return parts(await tx.query<Found>(LOOK_UP, [companyId, null, idempotencyKey]));
+}
+
 /** The row of a write, for a caller whose membership has already been checked. */
 export async function lookUpRow(pool: Pool, companyId: string, idempotencyKey: string): Promise<LookedUp> {
   const found = await queryOnce<Found>(pool, LOOK_UP, [companyId, null, idempotencyKey]);

@@ -1,13 +1,14 @@
 import type { MetDemand } from '../../activities/approvals/approval.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
 import type { OperationType } from '../../activities/operation.ts';
+import type { ProblemPointer } from '../../activities/problem.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { Run } from '../submit/write-runs.ts';
 
 /** A write as `GET /api/writes/{key}` returns it. */
 export type WriteResource = WriteSummary & {
   readonly response: unknown;
-  /** What was asked for, while it waits for its approval. */
+  /** What was asked for. Null for who may not see it, and where it is not known: of a cancelled key. */
   readonly request?: unknown;
   /** The decisions about a write that an approval policy has matched, the oldest first. */
   readonly approvals?: readonly WriteDecision[];
@@ -82,6 +83,10 @@ export type TimelineItem = {
   readonly requestId?: string;
   readonly userId?: string;
   readonly detail?: string;
+  /** Of another request with the key: where it differs. Names that clients choose are not told. */
+  readonly differences?: readonly Pick<ProblemPointer, 'in' | 'pointer'>[];
+  /** Of the event. */
+  readonly eventId?: string;
 };
 
 /** Describes a write that has its outcome, from the columns of its row. */

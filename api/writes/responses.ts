@@ -6,7 +6,12 @@ import { isStorageUnavailable } from '../../activities/failures.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { type ProblemPointer, writeUrl } from '../../activities/problem.ts';
 import { auditRowOf, OF_NO_WRITE } from '../../activities/write/audit-row.ts';
-import { differences, isSameRequest, type RequestContent } from '../../activities/write/compare-requests.ts';
+import {
+  differences,
+  isSameRequest,
+  type RequestContent,
+  recordedDifferences,
+} from '../../activities/write/compare-requests.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { Metrics } from '../../worker/metrics.ts';
 import { withTimeout } from '../../worker/timeouts.ts';
@@ -59,7 +64,7 @@ export async function answerFromRow(
   if (row.status_code === 403) recordRefusal(writeRequest, row, context);
   const marked = !first || row.submission_id !== known.submission_id || row.outcome === 'cancelled';
   if (marked) {
-    await record(writeRequest, 'replayed', undefined, context, row.outcome !== 'cancelled');
+    await record(writeRequest, 'replayed', undefined, context, row.outcome === 'cancelled' ? OF_NO_WRITE : {});
     reply.header('idempotent-replayed', 'true');
   }
   countAnswer(writeRequest, row, marked, context.metrics);
@@ -215,7 +220,8 @@ async function refuseMismatch(
   context: ApiContext,
 ): Promise<never> {
   const { metrics } = context;
-  await record(writeRequest, 'failed', 'idempotency_key_reused', context);
+  const recorded = recordedDifferences(writeRequest.operation, pointers);
+  await record(writeRequest, 'failed', 'idempotency_key_reused', context, { metadata: { differences: recorded } });
   const labels = { operation: writeRequest.operation.name, type: writeRequest.operation.type };
   metrics.writes.inc({ ...labels, status: 'failed' });
   metrics.failed.inc({ ...labels, error_type: 'mismatch' });
@@ -271,10 +277,10 @@ async function record(
   status: 'replayed' | 'failed',
   errorCode: string | undefined,
   { audit, metrics }: ApiContext,
-  ofWrite = true,
+  members: Partial<AuditRow> = {},
 ): Promise<void> {
   const row = auditRow(writeRequest, status, errorCode);
-  const recorded = audit.record(ofWrite ? row : { ...row, ...OF_NO_WRITE }).then(() => true);
+  const recorded = audit.record({ ...row, ...members }).then(() => true);
   const inTime = await withTimeout(
     recorded,
     Math.max(MIN_AUDIT_MS, writeRequest.deadline.answerByMs - performance.now()),

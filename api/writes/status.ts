@@ -17,10 +17,10 @@ import { awaitOutcome } from './await-outcome.ts';
 import type { WriteResource } from './resource.ts';
 import { describeInTime, lostAnswer } from './run-of-key.ts';
 import { readRunStory } from './run-story.ts';
-import { describeFromRecord, nobodysKey } from './story.ts';
+import { type Describer, describeFromRecord, nobodysKey, type RecordStory } from './story.ts';
 
 /** With Temporal or the database frozen, a status is answered within the client's wait plus about this. */
-const STATUS_LIMIT_MS = 2_000;
+export const STATUS_LIMIT_MS = 2_000;
 
 /** `GET /api/writes/{key}`: the status of a write; with `Prefer: wait=N`, as soon as it has its outcome. */
 export function registerWriteStatus(app: FastifyInstance, context: ApiContext): void {
@@ -60,25 +60,38 @@ export function keyOf(segment: string): string {
  * or when the caller may not read it. Throws TemporalUnavailable when only Temporal could know and does not answer.
  * `before`: see {@link ReadRequest}.
  */
-export async function readWrite(
+export function readWrite(
   context: ApiContext,
   caller: Caller,
   idempotencyKey: string,
   before?: Membership,
 ): Promise<WriteResource | undefined> {
-  const known = await readRecord(context, caller, idempotencyKey, before);
+  return describeWrite(context, caller, idempotencyKey, () => readRecord(context, caller, idempotencyKey, before));
+}
+
+/** What the database has of a key, and who reads it. */
+export type DescribedRecord = RecordStory & { readonly describer: Describer };
+
+/** The same from what `read` finds in the database, which may be asked twice. */
+export async function describeWrite(
+  context: ApiContext,
+  { companyId }: Pick<Caller, 'companyId'>,
+  idempotencyKey: string,
+  read: () => Promise<DescribedRecord>,
+): Promise<WriteResource | undefined> {
+  const known = await read();
   if (known.hasRow && !known.isHidden) return known.write;
   if (known.isPending && !known.isHidden && known.write !== undefined) {
-    return pendingStatus(context, caller.companyId, known.write);
+    return pendingStatus(context, companyId, known.write);
   }
-  const run = await describeInTime(context, caller.companyId, known.isHidden ? nobodysKey() : idempotencyKey);
+  const run = await describeInTime(context, companyId, known.isHidden ? nobodysKey() : idempotencyKey);
   if (run === undefined) return known.write;
   const { audited, describer } = known;
   // Nothing more is asked about a run that the caller may not know of.
   if (run.memo === undefined || !mayReadWrite(run.memo, describer.reader, describer.operations)) return undefined;
   if (run.state !== 'running') {
     // Either the run closed after the first look for the row, or it has left no row. A second look decides.
-    const now = await readRecord(context, caller, idempotencyKey, before);
+    const now = await read();
     if (now.hasRow || now.isPending) return now.write;
     // A completed run without a row raises an alert.
     if (run.state === 'completed') context.metrics.recordMissing.inc();
@@ -87,7 +100,12 @@ export async function readWrite(
   return (await readRunStory({ runs, run, idempotencyKey, audited, describer, limitMs: STATUS_LIMIT_MS })).write;
 }
 
-async function readRecord(context: ApiContext, caller: Caller, idempotencyKey: string, before?: Membership) {
+async function readRecord(
+  context: ApiContext,
+  caller: Caller,
+  idempotencyKey: string,
+  before?: Membership,
+): Promise<DescribedRecord> {
   const { database } = context;
   const request = { database, caller, idempotencyKey, before, limitMs: STATUS_LIMIT_MS };
   const { lookedUp, ...record } = await inReadTransaction(request, async (tx, reader, lookedUp) => {

@@ -86,7 +86,7 @@ async function describeFromRow(
   describer: Describer,
 ): Promise<WriteResource> {
   const { reader, operations, ui } = describer;
-  const known = { operation: row.operation, userId: row.user_id };
+  const isSeen = mayReadBody({ operation: row.operation, userId: row.user_id }, reader, operations);
   const write = finishedWrite(row, ui);
   const response: unknown = JSON.parse(row.response_body.toString());
   const events = row.write_id === null ? [] : await readEventItems(tx, row.write_id, row.completed_at);
@@ -94,7 +94,8 @@ async function describeFromRow(
   return {
     ...write,
     ...(approval === undefined ? {} : approvalMembers(approval)),
-    response: mayReadBody(known, reader, operations) ? response : null,
+    response: isSeen ? response : null,
+    request: isSeen ? askedFor(row) : null,
     ...toTimeline([
       ...(row.outcome === 'cancelled' ? [] : beginningOf(write)),
       ...(approval === undefined ? [] : approvalItems(approval)),
@@ -103,6 +104,11 @@ async function describeFromRow(
       ...audited,
     ]),
   };
+}
+
+/** With `[erased]` in the place of what was erased. */
+function askedFor({ request }: WriteRow) {
+  return request === null ? null : { params: request.params, body: request.body };
 }
 
 /** Describes a write without a row from the newest run of its workflow. */

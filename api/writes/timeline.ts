@@ -19,13 +19,14 @@ export async function readAuditItems(tx: Tx, idempotencyKey: string): Promise<Ti
   // Both ends are read by the index. The first is long enough to hold a whole timeline that need not be cut.
   const rows = await tx.query<AuditItemRow>(
     `WITH audited AS NOT MATERIALIZED (
-       SELECT timestamp, id, status, error_code, user_id, request_id FROM idempotent_write_audit_log
+       SELECT timestamp, id, status, error_code, user_id, request_id, metadata -> 'differences' AS differences
+       FROM idempotent_write_audit_log
        WHERE company_id = current_company() AND idempotency_key = $1
          AND operation_name <> '${READ_WEBHOOK_SECRET}'
          AND (status = 'replayed' OR error_code IN ('idempotency_key_reused', 'write_failed')
            OR error_code = 'write_record_missing' AND NOT metadata @> '{"action": "reopen"}')
      )
-     SELECT timestamp, status, error_code, user_id, request_id FROM (
+     SELECT timestamp, status, error_code, user_id, request_id, differences FROM (
        (SELECT * FROM audited ORDER BY timestamp, id LIMIT $2)
        UNION
        (SELECT * FROM audited ORDER BY timestamp DESC, id DESC LIMIT $3)
@@ -44,18 +45,18 @@ export async function readAuditItems(tx: Tx, idempotencyKey: string): Promise<Ti
 /** The event that the transaction of a succeeded write recorded. */
 export async function readEventItems(tx: Tx, writeId: string, committedAt: string): Promise<TimelineItem[]> {
   const [event] = await tx.query<EventItemRow>(
-    `SELECT kind, delivery_state, delivered_at, attempts FROM outbox
+    `SELECT id, kind, delivery_state, delivered_at, attempts FROM outbox
      WHERE company_id = current_company() AND write_id = $1`,
     [writeId],
   );
   if (event === undefined) return [];
-  const { kind, delivery_state: state, delivered_at: deliveredAt, attempts } = event;
+  const { id: eventId, kind, delivery_state: state, delivered_at: deliveredAt, attempts } = event;
   const givenUp = state === 'given_up' ? `, given up after ${attempts} calls of the webhook` : '';
   return [
-    { at: committedAt, kind: 'event_recorded', detail: kind + givenUp },
+    { at: committedAt, kind: 'event_recorded', detail: kind + givenUp, eventId },
     // An event without a consumer has a `delivered_at` too, but the state `none`.
     ...(state === 'delivered' && deliveredAt !== null
-      ? [{ at: deliveredAt, kind: 'event_delivered', detail: kind } as const]
+      ? [{ at: deliveredAt, kind: 'event_delivered', detail: kind, eventId } as const]
       : []),
   ];
 }
@@ -67,7 +68,7 @@ export function toTimeline(items: readonly TimelineItem[]): { timeline: Timeline
   return { timeline: [...sorted.slice(0, FIRST_ITEMS), ...sorted.slice(-LAST_ITEMS)], timelineTruncated: true };
 }
 
-type EventItemRow = { kind: string; delivery_state: string; delivered_at: string | null; attempts: number };
+type EventItemRow = { id: string; kind: string; delivery_state: string; delivered_at: string | null; attempts: number };
 
 type AuditItemRow = {
   timestamp: string;
@@ -75,11 +76,18 @@ type AuditItemRow = {
   error_code: string | null;
   user_id: string;
   request_id: string;
+  /** Null in rows of before they were recorded. */
+  differences: TimelineItem['differences'] | null;
 };
 
-function kindOf({ status, error_code: code }: AuditItemRow): Pick<TimelineItem, 'kind' | 'detail'> {
+function kindOf({
+  status,
+  error_code: code,
+  differences,
+}: AuditItemRow): Pick<TimelineItem, 'kind' | 'detail' | 'differences'> {
   if (status === 'replayed') return { kind: 'replayed' };
   if (code === 'write_failed') return { kind: 'run_failed', detail: 'The run failed; the same key may be sent again' };
   if (code === 'write_record_missing') return LOST;
-  return { kind: 'conflicted', detail: 'Another request with this key, answered 422' };
+  const conflicted = { kind: 'conflicted', detail: 'Another request with this key, answered 422' } as const;
+  return differences == null ? conflicted : { ...conflicted, differences };
 }

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { processConfig, readConfig } from '../../worker/config.ts';
-import { refuseProduction } from './local-config.ts';
+import { LOCAL_OPERATOR_AUDIENCE, refuseProduction } from './local-config.ts';
 import { jwtSecretFile, type LocalSystem, localJsonFile, payloadKeysFile, readLocalJson } from './local-json.ts';
 
 const operatorSchema = z.object({
@@ -26,6 +26,7 @@ const operatorSchema = z.object({
   SUDO_USER: z.string().optional(),
   JWT_ISSUER: z.string().optional(),
   JWT_AUDIENCE: z.string().optional(),
+  OPERATOR_AUDIENCE: z.string().optional(),
   NODE_ENV: z.string().optional(),
 });
 
@@ -142,6 +143,11 @@ export function signingWith(secretFile: string): { secret: string; issuer?: stri
     ...(config.JWT_ISSUER === undefined ? {} : { issuer: config.JWT_ISSUER }),
     ...(config.JWT_AUDIENCE === undefined ? {} : { audience: config.JWT_AUDIENCE }),
   };
+}
+
+/** The audience of operators' tokens, for which the local system was started. */
+export function operatorAudience(): string {
+  return readConfig(operatorSchema, process.env).OPERATOR_AUDIENCE ?? LOCAL_OPERATOR_AUDIENCE;
 }
 
 /** Like `localSigning`, but throws where there is no local system. */

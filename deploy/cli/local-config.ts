@@ -2,6 +2,9 @@ import { isAbsolute, join } from 'node:path';
 
 export const projectFolder = join(import.meta.dirname, '..', '..');
 
+/** The audience of operators' tokens in a local system, unless it is given another one. */
+export const LOCAL_OPERATOR_AUDIENCE = 'accubooks-operators';
+
 /** DATA_DIR, the folder of the local system. A relative path starts at the project, whatever the current directory. */
 export function dataFolder(): string {
   const folder = process.env['DATA_DIR'] || '.data';

@@ -28,6 +28,8 @@ const localSchema = z.object({
   }),
   /** Of the owner of Demo Ltd. */
   token: z.string(),
+  /** Of an operator. */
+  operatorToken: z.string(),
 });
 
 export type LocalSystem = z.infer<typeof localSchema>;

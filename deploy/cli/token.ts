@@ -7,12 +7,13 @@ export async function mintToken(claims: {
   secret: string;
   /** The user's ID, or the user's subject at an identity provider. */
   subject: string;
-  companyId: string;
+  /** Undefined for an operator, who is of none. */
+  companyId?: string | undefined;
   ttlSeconds?: number;
   issuer?: string | undefined;
   audience?: string | undefined;
 }): Promise<string> {
-  const jwt = new SignJWT({ company_id: claims.companyId })
+  const jwt = new SignJWT(claims.companyId === undefined ? {} : { company_id: claims.companyId })
     .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
     .setSubject(claims.subject)
     // By which it can be revoked.

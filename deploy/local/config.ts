@@ -22,12 +22,15 @@ const launcherSchema = z.object({
   TEMPORAL_NAMESPACE: processConfig.TEMPORAL_NAMESPACE,
   TEMPORAL_UI_URL: z.string().optional(),
   WORKFLOW_BUNDLE: z.string().optional(),
+  CONSOLE_FOLDER: z.string().optional(),
   PAYLOAD_KEYS: z.string().optional(),
   PAYLOAD_ENCRYPTION: z.enum(PAYLOAD_ENCRYPTION).optional(),
   JWT_SECRET: z.string().optional(),
   JWT_JWKS_URL: z.undefined('npm start signs the demo tokens itself: unset it, or use npm run start:api').optional(),
   JWT_ISSUER: z.string().optional(),
   JWT_AUDIENCE: z.string().optional(),
+  OPERATOR_AUDIENCE: z.string().optional(),
+  CONSOLE_METRICS_URLS: z.string().optional(),
 });
 
 export type LauncherConfig = z.output<typeof launcherSchema>;

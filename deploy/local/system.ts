@@ -6,7 +6,7 @@ import { DAY_MS } from '../../activities/durations.ts';
 import { THIS_MACHINE } from '../../api/config.ts';
 import type { PayloadEncryption } from '../../worker/payloads/encryption.ts';
 import { temporalTarget } from '../cli/config.ts';
-import { childEnvironment, dataFolder, refuseProduction } from '../cli/local-config.ts';
+import { childEnvironment, dataFolder, LOCAL_OPERATOR_AUDIENCE, refuseProduction } from '../cli/local-config.ts';
 import {
   jwtSecretFile,
   type LocalSystem,
@@ -20,7 +20,7 @@ import { DEFAULT_RETENTION_DAYS } from '../operator/retention.ts';
 import { allowPrivateWebhooks, type LauncherConfig, launcherConfig } from './config.ts';
 import { claimDataFolder } from './instance.ts';
 import { choosePorts, reachable } from './listening.ts';
-import { buildBundle, endLeftover, nodeProcess } from './node-process.ts';
+import { buildBundle, buildLocalConsole, endLeftover, nodeProcess } from './node-process.ts';
 import { sendSignal } from './processes.ts';
 import { seedBooks, seedCompanies } from './seed.ts';
 import { postgresService, prepareDatabase, temporalService } from './servers.ts';
@@ -37,6 +37,9 @@ const TOKEN_RENEWAL_MS = 6 * 60 * 60 * 1_000;
 /** The order in which services are stopped: dependents before what they depend on. */
 const STOP_ORDER = [['api', 'worker'], ['Temporal'], ['PostgreSQL']] as const;
 type Name = (typeof STOP_ORDER)[number][number];
+
+/** Whom the printed link signs in as operator. */
+const DEMO_OPERATOR = 'demo-operator';
 
 const SCRIPTS = { api: 'api/main.ts', worker: 'worker/main.ts' } as const;
 
@@ -77,7 +80,9 @@ export function startSystem(on: {
     },
     async reload() {
       await ready;
-      if (launcherConfig().WORKFLOW_BUNDLE === undefined) await buildBundle();
+      const { WORKFLOW_BUNDLE, CONSOLE_FOLDER } = launcherConfig();
+      if (WORKFLOW_BUNDLE === undefined) await buildBundle();
+      if (CONSOLE_FOLDER === undefined) await buildLocalConsole();
       await allSettledOrThrow(STOP_ORDER[0].flatMap((name) => services.get(name)?.restart() ?? []));
     },
     killProcesses() {
@@ -104,9 +109,10 @@ export function startSystem(on: {
     const payloadKeys = keptPayloadKeys(config);
     const metricsPort = await choosePorts(config);
 
-    const [servers, workflowBundle] = await allSettledOrThrow([
+    const [servers, workflowBundle, consoleFolder] = await allSettledOrThrow([
       startServers(config, encryption),
       config.WORKFLOW_BUNDLE === undefined ? buildBundle() : Promise.resolve(config.WORKFLOW_BUNDLE),
+      config.CONSOLE_FOLDER === undefined ? buildLocalConsole() : Promise.resolve(config.CONSOLE_FOLDER),
     ]);
     signal.throwIfAborted();
     const secret = jwtSecret(config);
@@ -120,6 +126,10 @@ export function startSystem(on: {
       PAYLOAD_ENCRYPTION: encryption,
       CODEC_WITHOUT_TOKEN: THIS_MACHINE.includes(config.HOST) ? '1' : '0',
       WORKFLOW_BUNDLE: workflowBundle,
+      CONSOLE_FOLDER: consoleFolder,
+      OPERATOR_AUDIENCE: config.OPERATOR_AUDIENCE ?? LOCAL_OPERATOR_AUDIENCE,
+      // Its own metrics the API knows.
+      CONSOLE_METRICS_URLS: config.CONSOLE_METRICS_URLS ?? `http://${reachable(config.HOST)}:${metricsPort}/metrics`,
       // Persistent, because receivers have secrets that derive from it.
       WEBHOOK_MASTER_KEY: config.WEBHOOK_MASTER_KEY ?? keptSecret(join(dataFolder(), 'webhook-master-key')),
       WEBHOOK_ALLOW_PRIVATE: allowPrivateWebhooks(config),
@@ -150,6 +160,8 @@ export function startSystem(on: {
     const { JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = config;
     const mint = () =>
       mintToken({ secret, subject: servers.demoOwnerId, companyId: DEMO_COMPANY_ID, issuer, audience });
+    const mintOperator = () =>
+      mintToken({ secret, subject: DEMO_OPERATOR, issuer, audience: decided.OPERATOR_AUDIENCE });
     await seedBooks({ apiUrl, token: await mint(), log: on.log });
     signal.throwIfAborted();
 
@@ -165,6 +177,7 @@ export function startSystem(on: {
       metricsUrls,
       pids: pids(),
       token: await mint(),
+      operatorToken: await mintOperator(),
     });
     const local = await describe();
     writeLocalJson(local);

@@ -11,6 +11,7 @@ export function welcome(local: LocalSystem, { seconds }: { seconds: number }): s
   return `
 AccuBooks is ready (after ${seconds.toFixed(1)} s). Ctrl-C stops all of it.
 
+  Console        ${local.apiUrl}/console/#token=${local.token}&operator=${local.operatorToken}
   API            ${local.apiUrl}
   Documentation  ${local.apiUrl}/docs
   Temporal UI    ${local.temporalUiUrl ?? 'unknown: set TEMPORAL_UI_URL'}

@@ -1,18 +1,23 @@
-/** `npm run --silent token -- --email E`: prints a token for a user of the local system, and nothing else. */
+/** `npm run --silent token -- --email E` or `--operator NAME`: prints a token for the local system, and nothing else. */
 import { Option } from 'commander';
 import type pg from 'pg';
-import { emailArgument, idArgument, ttlArgument } from '../cli/arguments.ts';
+import { emailArgument, idArgument, nameArgument, ttlArgument } from '../cli/arguments.ts';
 import { asAuditor } from '../cli/auditor.ts';
 import { command, run, withDatabase } from '../cli/command.ts';
-import { requireLocalSigning } from '../cli/config.ts';
+import { operatorAudience, requireLocalSigning } from '../cli/config.ts';
 import { recordCommand, sqlOf } from '../cli/operator-log.ts';
 import { DEFAULT_TTL_SECONDS, mintToken } from '../cli/token.ts';
 
-type Options = { email: string; company?: string; ttl: number };
+type Options = { email?: string; operator?: string; company?: string; ttl: number };
 
 await run(
-  command('token', 'Prints a token (JWT) for a user of the running local system.')
-    .requiredOption('--email <address>', 'the user', emailArgument)
+  command('token', 'Prints a token (JWT) for a user of the running local system, or for an operator of it.')
+    .option('--email <address>', 'the user', emailArgument)
+    .addOption(
+      new Option('--operator <name>', 'instead of a user: an operator, by the name that the security log is to have')
+        .argParser(nameArgument)
+        .conflicts(['email', 'company']),
+    )
     .option('--company <id>', 'the company; may be omitted if the user belongs to only one', idArgument)
     .addOption(
       new Option('--ttl <time>', 'how long it is valid: 90s, 30m, 12h; at most 24h')
@@ -22,7 +27,9 @@ await run(
     .action(printToken),
 );
 
-async function printToken({ email, company, ttl }: Options): Promise<void> {
+async function printToken({ email, operator, company, ttl }: Options): Promise<void> {
+  if (operator !== undefined) return printOperatorToken(operator, ttl);
+  if (email === undefined) throw new Error('Name a user with --email ADDRESS, or an operator with --operator NAME.');
   const { databaseUrl, ...signing } = requireLocalSigning();
   const { subject, companies } = await asAuditor(databaseUrl, (auditor) => findUser(auditor, email));
   const companyId = company ?? onlyCompany(email, companies);
@@ -35,6 +42,14 @@ async function printToken({ email, company, ttl }: Options): Promise<void> {
     recordCommand(sqlOf(client), { name: 'token', company: companyId, details: { subject } }),
   );
   console.log(await mintToken({ ...signing, subject, companyId, ttlSeconds: ttl }));
+}
+
+async function printOperatorToken(subject: string, ttlSeconds: number): Promise<void> {
+  const { databaseUrl, ...signing } = requireLocalSigning();
+  await withDatabase(databaseUrl, (client) =>
+    recordCommand(sqlOf(client), { name: 'token', details: { operator: subject } }),
+  );
+  console.log(await mintToken({ ...signing, audience: operatorAudience(), subject, ttlSeconds }));
 }
 
 type Company = { id: string; name: string };

@@ -92,6 +92,31 @@ describe('with tokens of operators', () => {
     }
   });
 
+  test('nor do they see the health of the system, or any write by the routes of operators', async () => {
+    const routes = [
+      'now',
+      'live',
+      'companies',
+      `companies/${company.id}/writes`,
+      `companies/${company.id}/writes/${key}`,
+    ];
+    for (const route of routes) {
+      for (const headers of [{ authorization: `Bearer ${member}` }, { origin: UI }, {}] as Record<string, string>[]) {
+        const answer = await fetch(`${url}/operator/${route}`, { headers });
+        expect([route, answer.status, ((await answer.json()) as { code: string }).code]).toEqual([
+          route,
+          401,
+          'unauthenticated',
+        ]);
+      }
+      // Without an audience of operators nobody is one.
+      const answer = await fetch(`${system.url}/operator/${route}`, {
+        headers: { authorization: `Bearer ${operator}` },
+      });
+      expect([route, answer.status]).toEqual([route, 401]);
+    }
+  });
+
   test('an operator’s token opens no route of a company', async () => {
     const both = await signToken(
       { userId: company.users.owner.id, companyId: company.id },
@@ -103,6 +128,16 @@ describe('with tokens of operators', () => {
     }
     const answer = await fetch(`${url}/api/customers`, { headers: { authorization: `Bearer ${member}` } });
     expect(answer.status).toBe(200);
+  });
+
+  test('where the UI of this machine may ask without a token, a token that is none still opens nothing', async () => {
+    const local = await system.another({ environment: { ...OPERATORS, CODEC_WITHOUT_TOKEN: '1' } });
+    expect(await decode(local.url, { origin: UI })).toMatchObject({ status: 200 });
+    expect(await decode(local.url, { authorization: `Bearer ${operator}` })).toMatchObject({ status: 200 });
+    expect(await decode(local.url, { origin: UI, authorization: `Bearer ${member}` })).toMatchObject({ status: 401 });
+    expect(await decode(local.url)).toMatchObject({ status: 403, shown: '' });
+    const answer = await fetch(`${local.url}/operator/now`, { headers: { origin: UI } });
+    expect(answer.status).toBe(401);
   });
 });
 

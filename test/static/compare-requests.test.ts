@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { fingerprint } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
-import { differences, isSameRequest } from '../../activities/write/compare-requests.ts';
+import { differences, isSameRequest, recordedDifferences } from '../../activities/write/compare-requests.ts';
 
 describe('the fingerprint', () => {
   const body = { amount: 1, currency: 'USD', lines: [{ a: '1' }, { b: '2' }] };
@@ -79,6 +79,33 @@ describe('the differences of two requests', () => {
     expect(differences(request({ a: 1 }), { ...request({ b: 1 }, 'createRefund'), fingerprint: '' })).toEqual([
       { in: 'operation', pointer: '' },
     ]);
+  });
+});
+
+describe('what the audit log keeps of the differences', () => {
+  const createInvoice = OPERATIONS.find(({ name }) => name === 'createInvoice');
+  const kept = (...pointers: string[]) => {
+    if (createInvoice === undefined) throw new Error('no operation');
+    const told = pointers.map((pointer) => ({ in: 'body' as const, pointer }));
+    return recordedDifferences(createInvoice, told).map(({ pointer }) => pointer);
+  };
+
+  test('are names of the schema, each once: never a name that the client has chosen', () => {
+    expect(kept('/dueDate', '/lines/1/unitPrice', '/lines/2')).toEqual(['/dueDate', '/lines/1/unitPrice', '/lines/2']);
+    expect(kept('/metadata/Ada Lovelace', '/metadata/other')).toEqual(['/metadata']);
+    expect(kept('/lines/Ada', '/later/Ada', '/lines/0/later/Ada')).toEqual(['/lines', '', '/lines/0']);
+    expect(kept('/constructor', '/__proto__')).toEqual(['']);
+  });
+
+  test('are twenty at most', () => {
+    expect(kept(...Array.from({ length: 100 }, (_, index) => `/lines/${index}`))).toHaveLength(20);
+  });
+
+  test('are the operation where it is another', () => {
+    for (const operation of OPERATIONS)
+      expect(recordedDifferences(operation, [{ in: 'operation', pointer: '' }])).toEqual([
+        { in: 'operation', pointer: '' },
+      ]);
   });
 });
 

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { checkReply, stampRequest, trustedRoots } from '../../activities/seal/rfc3161.ts';
 import { timeStampAuthority } from '../../activities/seal/time-stamp-authority.ts';
+import { isStampOf } from '../../deploy/console/page/proof.ts';
 import { type ConfigError, readWorkerConfig } from '../../worker/config.ts';
 import { sendReply, startAuthority, type TestAuthority } from '../support/time-stamp-authority.ts';
 
@@ -33,6 +34,10 @@ test('OpenSSL verifies the token of a head, and not with another head', async ()
   const { bytes, at } = await witness().witness(HEAD);
   expect(await verify(bytes, HEAD.head)).toContain('Verification: OK');
   await expect(verify(bytes, `${HEAD.head} `)).rejects.toThrow(/imprint mismatch/i);
+  // As the console reads it.
+  const timeStamp = bytes.toString('base64');
+  expect(await isStampOf({ ...HEAD, timeStamp })).toBe(true);
+  expect(await isStampOf({ ...HEAD, head: `${HEAD.head} `, timeStamp })).toBe(false);
   expect(Math.abs(at.getTime() - Date.parse(JSON.parse(HEAD.head).publishedAt))).toBeLessThan(10 * 60_000);
 });
 

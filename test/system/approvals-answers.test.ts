@@ -93,8 +93,10 @@ describe('who may decide about a write without reading its kind', () => {
       null,
     ]);
     await giveRoles('inventory_manager', ['user']);
-    expect((await company.as('inventory_manager').get('/api/writes/seen')).json).toMatchObject({ response: null });
-    expect((await company.api.get('/api/writes/seen')).json.response).toMatchObject({ amount: 100 });
+    const hidden = { response: null, request: null };
+    expect((await company.as('inventory_manager').get('/api/writes/seen')).json).toMatchObject(hidden);
+    const shown = { response: { amount: 100 }, request: { body: { amount: 100 } } };
+    expect((await company.api.get('/api/writes/seen')).json).toMatchObject(shown);
   });
 
   test('reads what they have rejected', async () => {

@@ -106,4 +106,8 @@ test('rows of a file that share a key are written once, and those after the firs
     'replayed',
   ]);
   expect(await effects()).toMatchObject({ rows: ROWS, newAudit: ROWS, replayedAudit: 2, failedAudit: 1 });
+  const { timeline } = (await company.api.get(`/api/writes/${row?.key}`)).json;
+  expect(timeline.find(({ kind }: { kind: string }) => kind === 'conflicted')).toMatchObject({
+    differences: [{ in: 'body', pointer: '/name' }],
+  });
 });

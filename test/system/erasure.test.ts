@@ -62,6 +62,8 @@ describe('an erased employee', () => {
       { method: 'PATCH', key: 'raise' },
     );
     await executedPayRun(company);
+    // A twin, of which the audit log keeps where it differs.
+    await company.api.post('/api/payroll/employees', { ...body, firstName: 'Zephyrine' }, { key: 'hire-1' });
     // Refused, and stored: with the address, and no row of its own.
     await company.api.post('/api/payroll/employees', { ...body, firstName: 'Q.' }, { key: 'hire-2' });
     await company.api.created('/api/ledger/entries', {
@@ -132,6 +134,13 @@ describe('an erased employee', () => {
     );
     const refused = await company.api.post('/api/payroll/employees', { ...body, firstName: 'Q.' }, { key: 'hire-2' });
     expect(refused).toMatchObject({ status: 409, replayed: true });
+  });
+
+  test('tells a write with the erased form of its request, and where a twin differed, which tells of nobody', async () => {
+    const { request, timeline } = (await company.api.get('/api/writes/hire-1')).json;
+    expect(request.body).toMatchObject({ firstName: '[erased]', annualSalary: body.annualSalary });
+    const [twin] = timeline.filter(({ kind }: { kind: string }) => kind === 'conflicted');
+    expect(twin.differences).toEqual([{ in: 'body', pointer: '/firstName' }]);
   });
 
   test('has requests that are compared without what was erased, and no old key makes a new write', async () => {

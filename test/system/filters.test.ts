@@ -202,4 +202,45 @@ describe('writes', () => {
     expect(await count(`from=${newest.completedAt}&to=${newest.completedAt}`)).toBeGreaterThanOrEqual(1);
     expect(await count(`to=${second.completedAt}`)).toBeLessThan(all);
   });
+
+  test('by the resource that they made or changed, whichever the case of its ID', async () => {
+    const operations = async (query: string) =>
+      (await walk(company.api, `/api/writes?${query}`)).map(({ operation }) => operation).toSorted();
+    expect(await operations(`resource=${payments.march.toUpperCase()}`)).toEqual(['createPayment']);
+    expect(await operations(`resource=${invoices.january}`)).toEqual(['createInvoice', 'finalizeInvoice']);
+    expect(await operations(`resource=${invoices.january}&operation=finalizeInvoice`)).toEqual(['finalizeInvoice']);
+    expect(await operations('resource=nothing')).toEqual([]);
+  });
+
+  test('by the ID of any request with their key', async () => {
+    const body = { invoiceId: invoices.eur, amount: 50, currency: 'EUR', method: 'card', receivedOn: '2026-03-09' };
+    const send = (requestId: string, changed: object = {}) =>
+      company.api.post(
+        '/api/payments',
+        { ...body, ...changed },
+        { key: 'sought', headers: { 'x-request-id': requestId } },
+      );
+    await send('first-request');
+    await send('second-request');
+    await send('third-request', { amount: 51 });
+    const keys = async (requestId: string) =>
+      (await walk(company.api, `/api/writes?requestId=${requestId}`)).map(({ key }) => key);
+    for (const requestId of ['first-request', 'second-request', 'third-request']) {
+      expect(await keys(requestId)).toEqual(['sought']);
+    }
+    expect(await keys('first-request'.toUpperCase())).toEqual([]);
+    const other = await system.company();
+    expect(await walk(other.api, '/api/writes?requestId=first-request')).toEqual([]);
+    expect(await walk(company.as('inventory_manager'), '/api/writes?requestId=first-request')).toEqual([]);
+  });
+
+  test('by the day of their entry and its amount', async () => {
+    const resources = async (query: string) =>
+      (await walk(company.api, `/api/writes?${query}`)).map(({ resource }) => resource.id);
+    expect(await resources('postedOn=2026-02-15')).toEqual([payments.february]);
+    expect(await resources('postedOn=2026-02-15&amount=300')).toEqual([payments.february]);
+    expect(await resources('postedOn=2026-02-15&amount=301')).toEqual([]);
+    expect(await resources('postedOn=2026-02-16&amount=300')).toEqual([]);
+    expect((await company.api.get('/api/writes?amount=300')).json.errors).toMatchObject([{ pointer: '/amount' }]);
+  });
 });

@@ -32,6 +32,12 @@ describe('a key that is used for another request', () => {
     expect(answer.replayed).toBe(false);
   }
 
+  async function conflictsOf(key: string) {
+    const { timeline } = (await company.api.get(`/api/writes/${key}`)).json;
+    const conflicted = timeline.filter(({ kind }: { kind: string }) => kind === 'conflicted');
+    return conflicted.map(({ differences }: { differences: unknown }) => differences);
+  }
+
   test('is refused with what differs, and the original still replays', async () => {
     const body = paymentBody(invoiceId);
     const first = await pay(body, 'amount');
@@ -53,10 +59,14 @@ describe('a key that is used for another request', () => {
       events: 1,
     });
     const { rows } = await system.owner.query(
-      `SELECT error_code, operation_name FROM idempotent_write_audit_log WHERE company_id = $1 AND idempotency_key = 'amount' AND status = 'failed'`,
+      `SELECT error_code, operation_name, metadata FROM idempotent_write_audit_log WHERE company_id = $1 AND idempotency_key = 'amount' AND status = 'failed'`,
       [company.id],
     );
-    expect(rows).toEqual([{ error_code: 'idempotency_key_reused', operation_name: 'createPayment' }]);
+    const differences = [{ in: 'body', pointer: '/amount' }];
+    expect(rows).toEqual([
+      { error_code: 'idempotency_key_reused', operation_name: 'createPayment', metadata: { differences } },
+    ]);
+    expect(await conflictsOf('amount')).toEqual([differences]);
   });
 
   test('is told every member that differs: changed, added and left out', async () => {
@@ -80,6 +90,11 @@ describe('a key that is used for another request', () => {
       '/metadata/~0c',
       '/method',
       '/reference',
+    ]);
+    // Names in the notes are the client's words: what is kept, and told to others, names the notes alone.
+    const [kept] = await conflictsOf('members');
+    expect(kept.map(({ pointer }: { pointer: string }) => pointer).toSorted()).toEqual([
+      ...['/bankAccountCode', '/currency', '/metadata', '/method', '/reference'],
     ]);
   });
 
@@ -114,6 +129,7 @@ describe('a key that is used for another request', () => {
     expect((await company.api.post('/api/customers', { name: 'Route' }, { key: 'route' })).status).toBe(201);
     const answer = await company.api.post(`/api/invoices/${draft}/finalize`, {}, { key: 'route' });
     expectReused(answer, [{ in: 'operation', pointer: '' }]);
+    expect(await conflictsOf('route')).toEqual([[{ in: 'operation', pointer: '' }]]);
   });
 
   test('is refused when the write was rejected, too', async () => {

@@ -90,13 +90,14 @@ describe('the story of a write', () => {
       ...['requested', 'started', 'conflicted', 'completed', 'event_recorded', 'replayed', 'replayed'],
     ]);
     expect(finished.timeline.slice(0, 2)).toEqual(running.timeline);
-    expect(finished.timeline[4]).toMatchObject({ detail: 'payment.created' });
+    expect(finished.timeline[4]).toMatchObject({ detail: 'payment.created', eventId: expect.any(String) });
     expect(finished.timeline.at(-1)).toMatchObject({ userId: company.users.accountant.id });
     const times = finished.timeline.map(({ at }: { at: string }) => at);
     expect(times).toEqual(times.toSorted());
 
     const [listed] = (await company.api.get('/api/writes?limit=1')).json.items;
-    const { response: _, timeline: __, ...summary } = finished;
+    const { response: _, request, timeline: __, ...summary } = finished;
+    expect(request).toEqual({ params: {}, body: expect.objectContaining({ invoiceId, amount: 100 }) });
     expect(listed).toEqual(summary);
   });
 
@@ -225,7 +226,7 @@ describe('who may read a write', () => {
       left.users.accountant.id,
     ]);
     const told = (await left.as('accountant').get('/api/writes/before')).json;
-    expect(told).toMatchObject({ state: 'succeeded', response: null });
+    expect(told).toMatchObject({ state: 'succeeded', response: null, request: null });
   });
 
   test('the list holds what its reader may read, and is refused to those who write and read nothing', async () => {

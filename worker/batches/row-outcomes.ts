@@ -8,8 +8,9 @@ import {
 import type { Pool } from '../../activities/database.ts';
 import { writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
+import type { ProblemPointer } from '../../activities/problem.ts';
 import { type AuditedEnd, auditRowOf, OF_NO_WRITE } from '../../activities/write/audit-row.ts';
-import { differences, isSameRequest } from '../../activities/write/compare-requests.ts';
+import { differences, isSameRequest, recordedDifferences } from '../../activities/write/compare-requests.ts';
 import type { ProcessFence } from '../fence.ts';
 import type { ChunkFindings } from './chunk-findings.ts';
 import { noteOwn, noteOwnWaiting, RECORD_MISSING } from './own-outcome.ts';
@@ -50,7 +51,7 @@ export async function noteOutcomes(
   });
   const requests = await readRequests(pool, batch.company_id, others);
 
-  function differencesOf({ item: { args } }: PendingRow): readonly object[] | undefined {
+  function differencesOf({ item: { args } }: PendingRow): readonly ProblemPointer[] | undefined {
     const stored = requests.get(args.key);
     if (stored === undefined) return undefined;
     const mine = { ...args.input, operation: args.operation, fingerprint: args.fingerprint };
@@ -88,7 +89,7 @@ function noteWaiting(
   findings: ChunkFindings,
   row: PendingRow,
   asked: WaitingWrite,
-  differing: readonly object[] | undefined,
+  differing: readonly ProblemPointer[] | undefined,
 ): void {
   const { position, item } = row;
   const operation = row.operation.name;
@@ -100,9 +101,10 @@ function noteWaiting(
   }
 }
 
-function noteMismatch(findings: ChunkFindings, row: PendingRow, differing: readonly object[]): void {
+function noteMismatch(findings: ChunkFindings, row: PendingRow, differing: readonly ProblemPointer[]): void {
   const problem = { ...KEY_REUSED, differences: differing };
-  const audit = auditOf(row, failedWith(problem));
+  const metadata = { differences: recordedDifferences(row.operation, differing) };
+  const audit = { ...auditOf(row, failedWith(problem)), metadata };
   findings.note(row.position, 'mismatched', { problem, audit, operation: row.operation.name });
 }
 
@@ -110,7 +112,7 @@ function noteOutcome(
   findings: ChunkFindings,
   row: PendingRow,
   found: KnownOutcome,
-  differing: readonly object[] | undefined,
+  differing: readonly ProblemPointer[] | undefined,
 ): void {
   const { position } = row;
   const operation = row.operation.name;

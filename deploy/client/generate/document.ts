@@ -36,8 +36,11 @@ export type Schema = { readonly [keyword: string]: unknown } & {
   readonly required?: readonly string[];
 };
 
+/** Without the routes of operators, whose tokens no program of a company has. */
 export function documentOf(operations: readonly Operation[]): ApiDocument {
-  return openApiDocument(operations) as unknown as ApiDocument;
+  const document = openApiDocument(operations) as unknown as ApiDocument;
+  const paths = Object.entries(document.paths).filter(([path]) => !path.startsWith('/operator/'));
+  return { ...document, paths: Object.fromEntries(paths) };
 }
 
 /** The name of the component that a schema refers to; undefined if it is not a reference. */

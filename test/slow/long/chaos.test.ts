@@ -208,5 +208,6 @@ function localJson(apiPid: number | undefined) {
     metricsUrls: { api: `${system.url}/metrics`, worker: `${system.url}/metrics` },
     pids: { launcher: pid, api: apiPid, worker: pid, postgres: pid, temporal: pid },
     token: '',
+    operatorToken: '',
   };
 }

@@ -2280,7 +2280,10 @@ export type Write = {
   } | null;
   /** The body of the outcome; null while there is none */
   response: unknown;
-  /** What was asked for, while it waits for its approval; null for who may not see it */
+  /**
+   * What was asked for, as path parameters and body, of a write that has its outcome or waits for its approval;
+   * null for who may not see it, and where it is not known
+   */
   request?: unknown;
   /** The decisions about a write that an approval policy has matched */
   approvals?: {
@@ -2327,6 +2330,17 @@ export type Write = {
     requestId?: string;
     userId?: string;
     detail?: string;
+    /**
+     * Of another request with the key: where it differs, at most the first 20, as JSON pointers. Below a member
+     * whose names the client chooses, such as metadata, that member is told. Absent from what was recorded before
+     * they were
+     */
+    differences?: {
+      in: 'body' | 'path' | 'operation';
+      pointer: string;
+    }[];
+    /** Of event_recorded and event_delivered */
+    eventId?: string;
   }[];
   /** true when items between the first and the last are omitted */
   timelineTruncated?: boolean;
@@ -2607,6 +2621,80 @@ export type TestCall = {
   /** RFC 3339, UTC */
   timestamp: string;
   data: { companyId: string; eventId?: undefined };
+};
+
+export type OperatorSnapshot = {
+  at: string;
+  /** Whom this API has asked: Prometheus, or the metrics of the processes that it knows */
+  source: 'prometheus' | 'processes';
+  /** Those whose metrics are in it, and whether they answer now */
+  processes: {
+    name: string;
+    answers: boolean;
+  }[];
+  now: {
+    writesPerSecond: {
+      succeeded: number | null;
+      rejected: number | null;
+      conflicted: number | null;
+      cancelled: number | null;
+      failed: number | null;
+      unavailable: number | null;
+    };
+    replaysPerSecond: number | null;
+    /** Of first answers; replays are not in it */
+    p50Ms: number | null;
+    p95Ms: number | null;
+    inFlight: number | null;
+    queued: number | null;
+    oldestUnfinishedSeconds: number | null;
+    relayLagSeconds: number | null;
+    sealLagSeconds: number | null;
+    auditor: {
+      /** Since a scheduled audit has ended */
+      silentSeconds: number | null;
+      recentFindings: number | null;
+      allFindings: number | null;
+    };
+  };
+  /** Arrays of one length: the same place is the same stretch */
+  lastHour: {
+    /** Seconds since 1970, the ends of equal stretches */
+    at: number[];
+    writesPerSecond: {
+      succeeded: (number | null)[];
+      rejected: (number | null)[];
+      conflicted: (number | null)[];
+      cancelled: (number | null)[];
+      failed: (number | null)[];
+      unavailable: (number | null)[];
+    };
+    replaysPerSecond: (number | null)[];
+    p50Ms: (number | null)[];
+    p95Ms: (number | null)[];
+    inFlight: (number | null)[];
+    queued: (number | null)[];
+    relayLagSeconds: (number | null)[];
+    sealLagSeconds: (number | null)[];
+  };
+  /** null where nobody evaluates them: without Prometheus, or while it does not answer */
+  alerts:
+    | {
+        name: string;
+        state: 'firing' | 'pending';
+        severity: string | null;
+        since: string | null;
+        summary: string | null;
+      }[]
+    | null;
+  /** What is not known, and why, in words */
+  notes: string[];
+};
+
+export type OperatorCompany = {
+  id: string;
+  name: string;
+  timeZone: string;
 };
 
 /** Problem details (RFC 9457). Programs should switch on `code`; `type` links to its explanation. */

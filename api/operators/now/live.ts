@@ -1,0 +1,91 @@
+import { PassThrough } from 'node:stream';
+import { ApiProblem } from '../../http/problems.ts';
+import type { NowSource } from './sampler.ts';
+
+/** Streams of snapshots to the pages that are open. */
+export type LiveStreams = {
+  /** A stream with one snapshot at once, then one every two seconds. Throws `overloaded`. */
+  open(options: {
+    /** Asked before each snapshot; the stream ends when it throws. */
+    readonly stillAllowed: () => Promise<unknown>;
+  }): PassThrough;
+  /** Ends all streams and opens no further one. */
+  end(): void;
+};
+
+export const MAX_STREAMS = 100;
+const EVERY_MS = 2_000;
+/** Of a reader that does not read: a few snapshots. Beyond that its stream ends. */
+const MAX_UNREAD_BYTES = 1024 * 1024;
+
+export function createLiveStreams(source: Pick<NowSource, 'snapshot'>): LiveStreams {
+  const streams = new Map<PassThrough, () => Promise<unknown>>();
+  let hasEnded = false;
+  let timer: NodeJS.Timeout | undefined;
+  let asking: Promise<string> | undefined;
+
+  /** One snapshot for all streams that ask at the same time. */
+  function snapshotText(): Promise<string> {
+    asking ??= source
+      .snapshot()
+      .then((snapshot) => `event: snapshot\ndata: ${JSON.stringify(snapshot)}\n\n`)
+      .finally(() => {
+        asking = undefined;
+      });
+    return asking;
+  }
+
+  function close(stream: PassThrough): void {
+    streams.delete(stream);
+    if (streams.size === 0) clearInterval(timer);
+    stream.end();
+  }
+
+  async function send(stream: PassThrough): Promise<void> {
+    const stillAllowed = streams.get(stream);
+    if (stillAllowed === undefined) return;
+    if (stream.writableLength + stream.readableLength > MAX_UNREAD_BYTES) {
+      close(stream);
+      return;
+    }
+    try {
+      await stillAllowed();
+      const text = await snapshotText();
+      if (streams.has(stream)) stream.write(text);
+    } catch {
+      close(stream);
+    }
+  }
+
+  function tick(): void {
+    // While a snapshot takes long, its readers learn that the connection is alive.
+    const isLate = asking !== undefined;
+    for (const stream of streams.keys()) {
+      if (isLate) stream.write(': waiting\n\n');
+      else void send(stream);
+    }
+  }
+
+  return {
+    open({ stillAllowed }) {
+      if (hasEnded || streams.size >= MAX_STREAMS) {
+        throw new ApiProblem('overloaded', {
+          detail: hasEnded
+            ? 'This process is about to end. Ask again.'
+            : `At most ${MAX_STREAMS} streams are open at a time. Ask for /operator/now instead.`,
+        });
+      }
+      const stream = new PassThrough();
+      streams.set(stream, stillAllowed);
+      stream.once('close', () => close(stream));
+      stream.on('error', () => undefined);
+      if (streams.size === 1) timer = setInterval(tick, EVERY_MS).unref();
+      void send(stream);
+      return stream;
+    },
+    end() {
+      hasEnded = true;
+      for (const stream of streams.keys()) close(stream);
+    },
+  };
+}

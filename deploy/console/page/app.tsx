@@ -1,0 +1,181 @@
+import { useEffect, useState } from 'preact/hooks';
+import lazy, { ErrorBoundary } from 'preact-iso/lazy';
+import { LocationProvider, Route, Router, useLocation } from 'preact-iso/router';
+import { AccountPage } from './pages/account.tsx';
+import { ApprovalsPage } from './pages/approvals.tsx';
+import { BatchPage } from './pages/batch.tsx';
+import { BatchesPage } from './pages/batches.tsx';
+import { BalanceSheetPage, ProfitAndLossPage, ReceivablesPage, TrialBalancePage } from './pages/books.tsx';
+import { EntryPage } from './pages/entry.tsx';
+import { FindPage } from './pages/find.tsx';
+import { OperatorCompaniesPage } from './pages/operator-companies.tsx';
+import { OperatorWritePage } from './pages/operator-write.tsx';
+import { OperatorWritesPage } from './pages/operator-writes.tsx';
+import { SignInPage } from './pages/sign-in.tsx';
+import { WritePage } from './pages/write.tsx';
+import { ActionHost } from './parts/action.tsx';
+import { type Company, CompanyContext, useCompany } from './parts/company.tsx';
+import { useAnswer } from './parts/use-answer.ts';
+import { useDocumentTitle } from './parts/use-document-title.ts';
+import type { Page } from './parts/use-pages.ts';
+import { currentSession, operatorSession, signInByLink, signOut } from './session.ts';
+
+/** With the charts, which no other page needs. */
+const NowPage = lazy(() => import('./pages/now.tsx').then((page) => page.NowPage));
+
+/** The frame of every page: who is signed in, where one may go, and the page itself. */
+export function App() {
+  const [isSignedIn, setSignedIn] = useState((currentSession() ?? operatorSession()) !== undefined);
+  useEffect(() => {
+    // Such a link may be opened where the console is open already: then only the end of its address changes.
+    const byLink = () => signInByLink() && setSignedIn(true);
+    addEventListener('hashchange', byLink);
+    return () => removeEventListener('hashchange', byLink);
+  }, []);
+  if (!isSignedIn) return <SignInPage onSignedIn={() => setSignedIn(true)} />;
+  const leave = () => {
+    signOut();
+    setSignedIn(false);
+  };
+  return (
+    <LocationProvider scope="/console">
+      <SignedIn onSignOut={leave} />
+    </LocationProvider>
+  );
+}
+
+type Me = { readonly userId: string; readonly email: string; readonly roles: readonly string[] };
+type Settings = { readonly name: string; readonly timeZone: string; readonly baseCurrency: string };
+
+function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
+  const isMember = currentSession() !== undefined;
+  const me = useAnswer<Me>(isMember ? '/api/me' : undefined);
+  const settings = useAnswer<Settings>(isMember ? '/api/company/settings' : undefined);
+  const company: Company = {
+    name: settings.data?.name ?? '',
+    // Who may not read the settings sees UTC.
+    timeZone: settings.data?.timeZone ?? 'UTC',
+    currency: settings.data?.baseCurrency,
+    roles: me.data?.roles ?? [],
+    userId: me.data?.userId ?? '',
+  };
+  const isRefused = me.error?.status === 401;
+  useEffect(() => {
+    if (isRefused) onSignOut();
+  }, [isRefused, onSignOut]);
+  return (
+    <CompanyContext.Provider value={company}>
+      <ActionHost>
+        <a class="skip" href="#main">
+          Skip to the content
+        </a>
+        <Navigation onSignOut={onSignOut} name={company.name} />
+        <main id="main" class="container" tabIndex={-1}>
+          <ErrorBoundary>
+            <Router>
+              <Route path="/console/" component={isMember ? FindPage : NowPage} />
+              <Route path="/console/writes/:key" component={WritePage} />
+              <Route path="/console/books" component={TrialBalancePage} />
+              <Route path="/console/books/receivables" component={ReceivablesPage} />
+              <Route path="/console/books/profit-and-loss" component={ProfitAndLossPage} />
+              <Route path="/console/books/balance-sheet" component={BalanceSheetPage} />
+              <Route path="/console/books/accounts/:code" component={AccountPage} />
+              <Route path="/console/books/entries/:id" component={EntryPage} />
+              <Route path="/console/batches" component={BatchesPage} />
+              <Route path="/console/batches/:key" component={BatchPage} />
+              <Route path="/console/approvals" component={ApprovalsPage} />
+              <Route path="/console/now" component={NowPage} />
+              <Route path="/console/companies" component={OperatorCompaniesPage} />
+              <Route path="/console/companies/:companyId" component={OperatorWritesPage} />
+              <Route path="/console/companies/:companyId/writes/:key" component={OperatorWritePage} />
+              <Route default component={NothingHere} />
+            </Router>
+          </ErrorBoundary>
+        </main>
+      </ActionHost>
+    </CompanyContext.Provider>
+  );
+}
+
+const PLACES = [
+  { path: '/console/', name: 'Find a write' },
+  { path: '/console/books', name: 'Books' },
+  { path: '/console/batches', name: 'Batches' },
+  { path: '/console/approvals', name: 'Approvals' },
+] as const;
+
+/** A policy asks for one of these; to others, the API tells of nothing that waits. */
+const APPROVERS = ['owner', 'admin', 'manager', 'accountant', 'auditor', 'inventory_manager'];
+
+/** Of what waits for whoever is signed in, how much is counted. */
+const COUNTED = 50;
+
+/** For whoever has signed in as operator. */
+const OPERATOR_PLACES = [
+  { path: '/console/now', name: 'Now' },
+  { path: '/console/companies', name: 'Any write' },
+] as const;
+
+function Navigation({ onSignOut, name }: { readonly onSignOut: () => void; readonly name: string }) {
+  const { path } = useLocation();
+  const waitingForMe = `/api/approvals?waitingFor=me&limit=${COUNTED}`;
+  const { roles } = useCompany();
+  const isApprover = roles.some((role) => APPROVERS.includes(role));
+  const waiting = useAnswer<Page<unknown>>(isApprover ? waitingForMe : undefined, { everyMs: 15_000 });
+  const count = waiting.data?.items.length ?? 0;
+  const isMore = waiting.data?.nextCursor != null;
+  const places = [
+    ...(currentSession() === undefined ? [] : PLACES),
+    ...(operatorSession() === undefined ? [] : OPERATOR_PLACES),
+  ];
+  return (
+    <header class="container">
+      <nav aria-label="Console">
+        <ul>
+          <li>
+            <strong>AccuBooks</strong>
+          </li>
+          {places.map((place) => (
+            <li key={place.path}>
+              <a href={place.path} aria-current={isAt(place.path, path) ? 'page' : undefined}>
+                {place.name}
+                {place.name === 'Approvals' && count > 0 ? (
+                  <span class="count">
+                    <span aria-hidden="true">{isMore ? `${COUNTED}+` : count}</span>
+                    <span class="spoken">{`, ${isMore ? `more than ${COUNTED}` : count} waiting for you`}</span>
+                  </span>
+                ) : null}
+              </a>
+            </li>
+          ))}
+        </ul>
+        <ul>
+          <li>{name}</li>
+          <li>
+            <button type="button" class="outline secondary" onClick={onSignOut}>
+              Sign out
+            </button>
+          </li>
+        </ul>
+      </nav>
+    </header>
+  );
+}
+
+/** A place and what is below it; the first is only itself, and the writes that it finds. */
+function isAt(place: string, path: string): boolean {
+  if (place === '/console/') return path === '/console' || path === place || path.startsWith('/console/writes/');
+  return path === place || path.startsWith(`${place}/`);
+}
+
+function NothingHere() {
+  useDocumentTitle('Not found');
+  return (
+    <>
+      <h1>There is no such page</h1>
+      <p>
+        <a href="/console/">Find a write</a>
+      </p>
+    </>
+  );
+}

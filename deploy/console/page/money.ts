@@ -1,0 +1,47 @@
+import { exponentOf, formatAmount } from '../../../activities/currencies.ts';
+
+/** An amount of the API in minor units: a JSON number, or a string of digits where a number might not be exact. */
+export type Minor = number | string;
+
+/**
+ * `1234567` in USD is `12,345.67`, in JPY `1,234,567`: exact however large it is, without the code of the currency. What is no
+ * whole number is shown as it came.
+ */
+export function moneyText(amount: Minor, currency: string): string {
+  const minor = minorOf(amount);
+  if (minor === undefined) return String(amount);
+  const [number = ''] = formatAmount(minor, currency).split(' ');
+  const [whole = '', fraction] = number.replace('-', '').split('.');
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ',');
+  return `${minor < 0n ? '−' : ''}${grouped}${fraction === undefined ? '' : `.${fraction}`}`;
+}
+
+/** Undefined for what is no whole number. */
+export function minorOf(amount: Minor): bigint | undefined {
+  const isWhole = typeof amount === 'number' ? Number.isSafeInteger(amount) : /^-?\d+$/.test(amount);
+  return isWhole ? BigInt(amount) : undefined;
+}
+
+/** An amount as a debit or a credit: an amount above zero is a debit. */
+export function sidesOf(amount: Minor): { readonly debit?: string; readonly credit?: string } {
+  const minor = minorOf(amount);
+  if (minor === undefined) return { debit: String(amount) };
+  return minor < 0n ? { credit: String(-minor) } : { debit: String(minor) };
+}
+
+/** These items by their currency, in the order of its code. */
+export function byCurrency<T extends { readonly currency: string }>(
+  items: readonly T[],
+): readonly (readonly [string, T[]])[] {
+  const groups = new Map<string, T[]>();
+  for (const item of items) groups.set(item.currency, [...(groups.get(item.currency) ?? []), item]);
+  return [...groups].toSorted(([one], [other]) => (one < other ? -1 : 1));
+}
+
+/** What somebody has typed, such as `25.00`, in minor units. Undefined for what is no amount, or finer than the currency has it. */
+export function minorUnits(text: string, currency: string | undefined): string | undefined {
+  const [, whole, fraction = ''] = /^(\d{1,15})(?:\.(\d*))?$/.exec(text) ?? [];
+  const exponent = currency === undefined ? 2 : exponentOf(currency);
+  if (whole === undefined || fraction.length > exponent) return undefined;
+  return String(BigInt(whole + fraction.padEnd(exponent, '0')));
+}

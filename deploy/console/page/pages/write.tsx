@@ -1,0 +1,195 @@
+import { useState } from 'preact/hooks';
+import { useRoute } from 'preact-iso/router';
+import type { Event, Write } from '../../../client/src/generated/types.ts';
+import { demandInWords } from '../approval-words.ts';
+import { Action } from '../parts/action.tsx';
+import { useCompany } from '../parts/company.tsx';
+import { Decide } from '../parts/decide.tsx';
+import { Problem } from '../parts/problem.tsx';
+import { Proof } from '../parts/proof.tsx';
+import { State } from '../parts/state.tsx';
+import { Timeline } from '../parts/timeline.tsx';
+import { useAnswer } from '../parts/use-answer.ts';
+import { useDocumentTitle } from '../parts/use-document-title.ts';
+import { instantText } from '../time.ts';
+import { stateInWords } from '../words.ts';
+import { cancelInWords, eventOf, mayCancel, mayRedeliver } from '../write-actions.ts';
+import { Decisions } from './approvals.tsx';
+
+/** What has become of a write, and when what happened to it. */
+export function WritePage() {
+  const { params } = useRoute();
+  const key = params['key'] ?? '';
+  useDocumentTitle(key);
+  const { data: write, error, again } = useAnswer<Write>(`/api/writes/${encodeURIComponent(key)}`, { everyMs: 2_000 });
+  return (
+    <>
+      <h1 class="key">{key}</h1>
+      {error === undefined ? null : <Problem error={error} onAgain={again} />}
+      {write === undefined && error === undefined ? <p aria-busy="true">Asking the API</p> : null}
+      {write === undefined ? null : <Story write={write} again={again} />}
+    </>
+  );
+}
+
+/** `again`: where it is the page of a member, who may act on the write, and be led on into the books. */
+export function Story({ write, again }: { readonly write: Write; readonly again?: () => void }) {
+  const { timeZone } = useCompany();
+  const { title, next, tone } = stateInWords(write);
+  return (
+    <>
+      <article class={`outcome ${tone}`}>
+        <p>
+          <State state={write.state} /> <strong>{title}</strong>
+        </p>
+        <p>{next}</p>
+      </article>
+      {again === undefined ? null : <Actions write={write} onDone={again} />}
+      <dl class="facts">
+        <dt>Operation</dt>
+        <dd>{write.operation ?? 'unknown'}</dd>
+        <dt>Write ID</dt>
+        <dd>
+          <code>{write.writeId ?? 'none'}</code>
+        </dd>
+        <dt>Request ID</dt>
+        <dd>
+          <code>{write.requestId}</code>
+        </dd>
+        <dt>Requested</dt>
+        <dd>{instantText(write.requestedAt, timeZone)}</dd>
+        <dt>Attempts</dt>
+        <dd>{write.attempts}</dd>
+        <dt>Run in Temporal</dt>
+        <dd>
+          {write.workflow?.url == null ? (
+            <code>{write.workflow?.id ?? 'none'}</code>
+          ) : (
+            <a href={write.workflow.url} target="_blank" rel="noreferrer">
+              {write.workflow.id}
+            </a>
+          )}
+        </dd>
+        {again === undefined ? null : <EntryLink write={write} />}
+        <Approval write={write} />
+      </dl>
+      <h2>Timeline</h2>
+      <Timeline items={write.timeline} isTruncated={write.timelineTruncated === true} timeZone={timeZone} />
+      <div class="side-by-side">
+        <section aria-label="Request">
+          <h2>Request</h2>
+          <Json value={write.request} />
+        </section>
+        <section aria-label="Answer">
+          <h2>Answer</h2>
+          <Json value={write.response} />
+        </section>
+      </div>
+      {again === undefined ? null : <ProofOf write={write} />}
+    </>
+  );
+}
+
+/** As it was sent or answered: its text, whatever is in it. */
+function Json({ value }: { readonly value: unknown }) {
+  return (
+    <pre>
+      <code>{value == null ? 'None, or not for you to see.' : JSON.stringify(value, null, 2)}</code>
+    </pre>
+  );
+}
+
+/** The entry that the write has posted, where its answer names one. */
+function EntryLink({ write: { resource, response } }: { readonly write: Write }) {
+  const named = (response as { readonly journalEntryId?: unknown } | null)?.journalEntryId;
+  const id = resource?.type === 'journalEntry' ? resource.id : named;
+  if (typeof id !== 'string') return null;
+  return (
+    <>
+      <dt>Entry</dt>
+      <dd>
+        <a href={`/console/books/entries/${encodeURIComponent(id)}`}>{id}</a>
+      </dd>
+    </>
+  );
+}
+
+function Approval({ write: { demands, approvals = [], expiresAt } }: { readonly write: Write }) {
+  const { timeZone } = useCompany();
+  if (demands === undefined) return null;
+  return (
+    <>
+      <dt>Approvals</dt>
+      <dd>
+        {demands.map(demandInWords).join(', ')}
+        {expiresAt == null ? '' : `, until ${instantText(expiresAt, timeZone)}`}
+        {approvals.length === 0 ? null : <Decisions approvals={approvals} />}
+      </dd>
+    </>
+  );
+}
+
+/** What may be done with the write, for those who may. */
+function Actions({ write, onDone }: { readonly write: Write; readonly onDone: () => void }) {
+  const company = useCompany();
+  const event = eventOf(write);
+  return (
+    <div class="buttons">
+      <Decide write={write} onDone={onDone} />
+      {mayCancel(write, company) ? (
+        <Action<Write>
+          path={`/api/writes/${encodeURIComponent(write.key)}/cancel`}
+          name="Cancel"
+          title="Cancel this write?"
+          confirm="Cancel it"
+          isGrave
+          answered={(now) => stateInWords(now).title}
+          onDone={onDone}
+        >
+          <p>{cancelInWords(write)}</p>
+          <p>A cancel cannot be taken back.</p>
+        </Action>
+      ) : null}
+      {event !== undefined && mayRedeliver(company) ? (
+        <Action<Event>
+          path={`/api/events/${event.id}/redeliver`}
+          name="Deliver the event again"
+          title="Deliver the event again?"
+          confirm="Deliver it again"
+          answered={({ delivery: { state, attempts } }) =>
+            state === 'pending'
+              ? 'The event is about to be delivered: the timeline has it as soon as it is.'
+              : `The event is ${state.replaceAll('_', ' ')}, after ${attempts} calls.`
+          }
+          onDone={onDone}
+        >
+          <p>
+            The webhook of the company is called again with the event {event.kind} of this write, under the same ID, by
+            which its receiver knows it again. The books do not change. An event that is about to be delivered stays as
+            it is.
+          </p>
+        </Action>
+      ) : null}
+    </div>
+  );
+}
+
+/** Asked for, and not with the page: reading what somebody is paid is told in the security log. */
+function ProofOf({ write: { key, state } }: { readonly write: Write }) {
+  const [isAsked, setAsked] = useState(false);
+  if (state !== 'succeeded' && state !== 'rejected' && state !== 'cancelled') return null;
+  return (
+    <>
+      <h2>Proof</h2>
+      {isAsked ? (
+        <Proof writeKey={key} />
+      ) : (
+        <p>
+          <button type="button" class="outline" onClick={() => setAsked(true)}>
+            Check the proof that it is in the books
+          </button>
+        </p>
+      )}
+    </>
+  );
+}

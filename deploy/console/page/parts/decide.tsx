@@ -1,0 +1,53 @@
+import type { Write } from '../../../client/src/generated/types.ts';
+import { amountAskedFor, mayDecide, wouldBeLast } from '../approval-words.ts';
+import { stateInWords } from '../words.ts';
+import { Action } from './action.tsx';
+import { useCompany } from './company.tsx';
+
+/** The buttons of who may decide about a write that waits; nothing for anybody else. */
+export function Decide({ write, onDone }: { readonly write: Write; readonly onDone: () => void }) {
+  const company = useCompany();
+  if (!mayDecide(write, company)) return null;
+  const path = `/api/writes/${encodeURIComponent(write.key)}`;
+  const amount = amountAskedFor(write.request);
+  const what = `${write.operation ?? 'the write'}${amount === undefined ? '' : ` of ${amount}`} under the key ${write.key}`;
+  const answered = (now: Write) =>
+    now.state === 'pending_approval' ? 'Your decision is recorded. The write waits for more.' : stateInWords(now).title;
+  return (
+    <>
+      <Action<Write>
+        path={`${path}/approve`}
+        name="Approve"
+        title="Approve this write?"
+        confirm="Approve it"
+        withComment
+        answered={answered}
+        onDone={onDone}
+      >
+        <p>
+          You approve {what}.{' '}
+          {wouldBeLast(write, company)
+            ? 'With your approval it has all that it needs: it is executed at once, with your name.'
+            : 'It needs more approvals than yours, and waits for them.'}
+        </p>
+        <p>A decision stays as it was made. A rule may still reject the write when it is executed.</p>
+      </Action>
+      <Action<Write>
+        path={`${path}/reject`}
+        name="Reject"
+        title="Reject this write?"
+        confirm="Reject it"
+        withComment
+        isGrave
+        answered={answered}
+        onDone={onDone}
+      >
+        <p>
+          You reject {what}. It never happens: whoever sends the key again is told that it was rejected, and your
+          comment.
+        </p>
+        <p>A decision stays as it was made. To make the write after all, it has to be sent with a new key.</p>
+      </Action>
+    </>
+  );
+}

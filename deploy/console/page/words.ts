@@ -1,0 +1,83 @@
+import type { Problem, Write } from '../../client/src/generated/types.ts';
+
+/** What has become of a write, in a sentence, and what to do next. */
+export function stateInWords(write: Write): { readonly title: string; readonly next: string; readonly tone: Tone } {
+  switch (write.state) {
+    case 'succeeded':
+      return {
+        tone: 'good',
+        title: 'Done: it is in the books.',
+        next: 'Nothing is left to do. The same key gives the same answer again.',
+      };
+    case 'rejected':
+      return {
+        tone: 'bad',
+        title: 'Rejected: nothing was booked.',
+        next: 'Correct what the answer names, and send the request with a new key. This key gives the same rejection again.',
+      };
+    case 'cancelled':
+      return {
+        tone: 'none',
+        title: 'Cancelled: it never happens.',
+        next: 'To make the write after all, send it with a new key.',
+      };
+    case 'pending_approval':
+      return {
+        tone: 'wait',
+        title: 'Waiting for approval.',
+        next: 'Those who may approve it find it under Approvals.',
+      };
+    case 'running':
+      return { tone: 'wait', title: 'Running.', next: 'It has its outcome in a moment; this page shows it.' };
+    case 'failed':
+      return {
+        tone: 'bad',
+        title: 'Failed: the run ended without an outcome, and nothing was booked.',
+        next: 'Send the request again with the same key: it starts again.',
+      };
+    case 'lost':
+      return {
+        tone: 'bad',
+        title: 'Lost: a failover or a restore of the database has taken its record.',
+        next: 'An operator decides what becomes of it (npm run write -- lost). Do not send it with another key before.',
+      };
+    case 'unknown':
+      return {
+        tone: 'bad',
+        title: 'Unknown: nothing proves yet whether it was booked.',
+        next: 'Send the request again with the same key: the write does not happen twice.',
+      };
+  }
+}
+
+export type Tone = 'good' | 'bad' | 'wait' | 'none';
+
+/** What a client does next, as a problem says. */
+export const NEXT_ACTIONS: Readonly<Record<Problem['nextAction'], string>> = {
+  fix_request: 'Correct the request.',
+  retry_same_key: 'Send the same request again.',
+  wait: 'Wait, then ask again.',
+  use_new_key: 'A new write needs a new key.',
+  none: '',
+};
+
+type TimelineKind = NonNullable<Write['timeline']>[number]['kind'];
+
+/** What happened at a moment of a write. */
+export const EVENTS: Readonly<Record<TimelineKind, string>> = {
+  requested: 'The request arrived',
+  started: 'Temporal accepted it: the run began',
+  approval_requested: 'Approval was asked for',
+  approved: 'Approved',
+  disapproved: 'Approval refused',
+  attempt_failed: 'An attempt failed and was rolled back',
+  completed: 'Committed: the books have it',
+  rejected: 'Rejected by a rule',
+  cancelled: 'Cancelled',
+  lost: 'Found to be lost',
+  replayed: 'Sent again: answered with the stored answer',
+  conflicted: 'Sent again with another content: refused',
+  run_failed: 'The run failed',
+  event_recorded: 'Its event was recorded',
+  event_delivered: 'Its event was delivered',
+};

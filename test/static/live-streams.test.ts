@@ -1,0 +1,104 @@
+import type { PassThrough } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { createLiveStreams, MAX_STREAMS } from '../../api/operators/now/live.ts';
+import type { Snapshot } from '../../api/operators/now/snapshot.ts';
+
+const SNAPSHOT = { at: '2026-01-30T00:00:00.000Z' } as Snapshot;
+const EVENT = `event: snapshot\ndata: ${JSON.stringify(SNAPSHOT)}\n\n`;
+const allowed = async () => undefined;
+
+function sourceOf(snapshot: () => Promise<Snapshot> = async () => SNAPSHOT) {
+  return { snapshot: vi.fn<() => Promise<Snapshot>>(snapshot) };
+}
+
+/** What has come so far, and whether the stream is over. */
+function listen(stream: PassThrough) {
+  const heard = { text: '', ended: false };
+  stream.on('data', (bytes: Buffer) => {
+    heard.text += bytes.toString();
+  });
+  stream.on('end', () => {
+    heard.ended = true;
+  });
+  return heard;
+}
+
+describe('streams of snapshots', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] }));
+  afterEach(() => void vi.useRealTimers());
+  const settle = () => new Promise((resolve) => setImmediate(resolve));
+  const turn = async () => {
+    vi.advanceTimersByTime(2_000);
+    await settle();
+  };
+
+  test('have one at once, then one a turn, which is made once for all of them', async () => {
+    const source = sourceOf();
+    const streams = createLiveStreams(source);
+    const heard = [1, 2, 3].map(() => listen(streams.open({ stillAllowed: allowed })));
+    await settle();
+    expect(heard.map(({ text }) => text)).toEqual([EVENT, EVENT, EVENT]);
+    expect(source.snapshot).toHaveBeenCalledTimes(1);
+    await turn();
+    expect(heard.map(({ text }) => text)).toEqual([EVENT + EVENT, EVENT + EVENT, EVENT + EVENT]);
+    expect(source.snapshot).toHaveBeenCalledTimes(2);
+  });
+
+  test('end with the token, each for itself', async () => {
+    const streams = createLiveStreams(sourceOf());
+    let isAllowed = true;
+    const own = listen(
+      streams.open({ stillAllowed: () => (isAllowed ? Promise.resolve() : Promise.reject(new Error('expired'))) }),
+    );
+    const other = listen(streams.open({ stillAllowed: allowed }));
+    await settle();
+    isAllowed = false;
+    await turn();
+    expect(own).toEqual({ text: EVENT, ended: true });
+    expect(other).toEqual({ text: EVENT + EVENT, ended: false });
+  });
+
+  test('end when the process is about to end, and none is opened any more', async () => {
+    const streams = createLiveStreams(sourceOf());
+    const heard = listen(streams.open({ stillAllowed: allowed }));
+    await settle();
+    streams.end();
+    await settle();
+    expect(heard.ended).toBe(true);
+    expect(() => streams.open({ stillAllowed: allowed })).toThrow('about to end');
+  });
+
+  test('say that they are there while a snapshot takes long', async () => {
+    const source = sourceOf();
+    const streams = createLiveStreams(source);
+    const heard = listen(streams.open({ stillAllowed: allowed }));
+    await settle();
+    source.snapshot.mockReturnValueOnce(new Promise(() => undefined));
+    await turn();
+    await turn();
+    expect(heard.text).toBe(`${EVENT}: waiting\n\n`);
+  });
+
+  test('are no more than so many, and one that is closed makes room', async () => {
+    const streams = createLiveStreams(sourceOf());
+    const open = Array.from({ length: MAX_STREAMS }, () => streams.open({ stillAllowed: allowed }));
+    expect(() => streams.open({ stillAllowed: allowed })).toThrow(`At most ${MAX_STREAMS}`);
+    open[0]?.destroy();
+    await settle();
+    expect(() => streams.open({ stillAllowed: allowed })).not.toThrow();
+  });
+
+  test('of a reader that does not read end, and nobody is asked while there are none', async () => {
+    const source = sourceOf(async () => ({ ...SNAPSHOT, notes: ['x'.repeat(700_000)] }));
+    const streams = createLiveStreams(source);
+    const stream = streams.open({ stillAllowed: allowed });
+    await settle();
+    await turn();
+    await turn();
+    expect(stream.writableEnded).toBe(true);
+    const { calls } = source.snapshot.mock;
+    const asked = calls.length;
+    await turn();
+    expect(calls.length).toBe(asked);
+  });
+});
