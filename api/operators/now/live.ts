@@ -22,17 +22,20 @@ export function createLiveStreams(source: Pick<NowSource, 'snapshot'>): LiveStre
   const streams = new Map<PassThrough, () => Promise<unknown>>();
   let hasEnded = false;
   let timer: NodeJS.Timeout | undefined;
-  let asking: Promise<string> | undefined;
+  let turn = 0;
+  let made: { readonly turn: number; readonly text: Promise<string>; isReady: boolean } | undefined;
 
-  /** One snapshot for all streams that ask at the same time. */
+  /** One snapshot a turn, for all streams. */
   function snapshotText(): Promise<string> {
-    asking ??= source
-      .snapshot()
-      .then((snapshot) => `event: snapshot\ndata: ${JSON.stringify(snapshot)}\n\n`)
-      .finally(() => {
-        asking = undefined;
-      });
-    return asking;
+    if (made?.turn === turn) return made.text;
+    const text = source.snapshot().then((snapshot) => `event: snapshot\ndata: ${JSON.stringify(snapshot)}\n\n`);
+    const making = { turn, text, isReady: false };
+    const ready = () => {
+      making.isReady = true;
+    };
+    text.then(ready, ready);
+    made = making;
+    return text;
   }
 
   function close(stream: PassThrough): void {
@@ -59,7 +62,8 @@ export function createLiveStreams(source: Pick<NowSource, 'snapshot'>): LiveStre
 
   function tick(): void {
     // While a snapshot takes long, its readers learn that the connection is alive.
-    const isLate = asking !== undefined;
+    const isLate = made?.isReady === false;
+    if (!isLate) turn += 1;
     for (const stream of streams.keys()) {
       if (isLate) stream.write(': waiting\n\n');
       else void send(stream);
@@ -79,7 +83,11 @@ export function createLiveStreams(source: Pick<NowSource, 'snapshot'>): LiveStre
       streams.set(stream, stillAllowed);
       stream.once('close', () => close(stream));
       stream.on('error', () => undefined);
-      if (streams.size === 1) timer = setInterval(tick, EVERY_MS).unref();
+      if (streams.size === 1) {
+        // What was made for others before is of before.
+        turn += 1;
+        timer = setInterval(tick, EVERY_MS).unref();
+      }
       void send(stream);
       return stream;
     },
