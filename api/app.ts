@@ -202,7 +202,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     coreMetricsAddress: options.coreMetricsAddress,
   });
   await registerDocs(app, operations, servedRoutes);
-  await registerConsole(app, { folder: config.CONSOLE_FOLDER });
+  await registerConsole(app, config);
   registerSealKeys(app, database);
   const failures = createSignInLimit(config.FAILED_SIGN_INS_PER_MINUTE);
   await registerApiRoutes(app, context, limitingFailures(createAuthenticate(config, { keySet, revoked }), failures));

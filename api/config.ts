@@ -44,6 +44,9 @@ const apiConfig = z
     PROMETHEUS_URL: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).optional(),
     /** Of the other processes, without Prometheus. */
     CONSOLE_METRICS_URLS: metricsUrls(),
+    /** At the identity provider (JWT_ISSUER), as a client without a secret: with it, the console signs in there. */
+    CONSOLE_OIDC_CLIENT_ID: z.string().min(1).optional(),
+    CONSOLE_OIDC_SCOPE: z.string().min(1).default('openid'),
     TEMPORAL_UI_URL: z.url({ protocol: /^https?$/ }).optional(),
     RATE_LIMIT_PER_SECOND: positiveInteger(500),
     RATE_LIMIT_BURST: positiveInteger(2000),
@@ -70,6 +73,14 @@ const apiConfig = z
           'OPERATOR_AUDIENCE',
           'must differ from JWT_AUDIENCE: a token of a company must not open what operators see',
         );
+      }
+      if (value.CONSOLE_OIDC_CLIENT_ID !== undefined) {
+        const provider = z.url({ protocol: /^https$/ }).safeParse(value.JWT_ISSUER);
+        if (value.JWT_JWKS_URL === undefined || !provider.success)
+          fault(
+            'CONSOLE_OIDC_CLIENT_ID',
+            'needs JWT_JWKS_URL, and a JWT_ISSUER that is an https URL: there the console signs in',
+          );
       }
       if (value.CODEC_WITHOUT_TOKEN === '1') {
         if (value.NODE_ENV === 'production') fault('CODEC_WITHOUT_TOKEN', 'is for local use only');

@@ -46,6 +46,7 @@ export function createWriteList(operations: readonly Operation[], ui: TemporalUi
           .min(1)
           .max(200)
           .transform((given) => (isUuid(given.toLowerCase()) ? given.toLowerCase() : given))
+          .pipe(z.string())
           .optional()
           .describe('The ID of a resource: the writes that made it or changed it.'),
         requestId: z

@@ -18,14 +18,14 @@ import { type Company, CompanyContext, useCompany } from './parts/company.tsx';
 import { useAnswer } from './parts/use-answer.ts';
 import { useDocumentTitle } from './parts/use-document-title.ts';
 import type { Page } from './parts/use-pages.ts';
-import { currentSession, operatorSession, signInByLink, signOut } from './session.ts';
+import { currentSession, isBack, operatorSession, signInByLink, signOut } from './session.ts';
 
 /** With the charts, which no other page needs. */
 const NowPage = lazy(() => import('./pages/now.tsx').then((page) => page.NowPage));
 
 /** The frame of every page: who is signed in, where one may go, and the page itself. */
 export function App() {
-  const [isSignedIn, setSignedIn] = useState((currentSession() ?? operatorSession()) !== undefined);
+  const [isSignedIn, setSignedIn] = useState(!isBack() && (currentSession() ?? operatorSession()) !== undefined);
   useEffect(() => {
     // Such a link may be opened where the console is open already: then only the end of its address changes.
     const byLink = () => signInByLink() && setSignedIn(true);

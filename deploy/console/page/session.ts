@@ -62,3 +62,8 @@ export function hasExpired({ exp }: { readonly exp: number }): boolean {
   // biome-ignore lint/plugin: a token names points in time.
   return exp * 1000 <= Date.now();
 }
+
+/** Whether the address is that to which an identity provider has sent somebody back. */
+export function isBack(): boolean {
+  return location.pathname === '/console/signed-in';
+}

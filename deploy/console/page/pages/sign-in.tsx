@@ -1,11 +1,66 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
+import type { ConsoleConfig } from '../../../../api/console/routes.ts';
+import type { Provider, SignInAs } from '../identity-provider.ts';
 import { fieldText } from '../parts/field-text.ts';
+import { useAnswer } from '../parts/use-answer.ts';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
-import { claimsOf, hasExpired, signIn } from '../session.ts';
+import { claimsOf, hasExpired, isBack, signIn } from '../session.ts';
 
-/** Signs in by a token, of a member or of an operator, or by both. `npm start` prints a link that brings both along. */
+/** Only whoever signs in at a provider needs it. */
+const identityProvider = () => import('../identity-provider.ts');
+
+/**
+ * Signs in by the identity provider, where there is one, or by a token, of a member or of an operator, or by both. `npm start` prints a
+ * link that brings both along.
+ */
 export function SignInPage({ onSignedIn }: { readonly onSignedIn: () => void }) {
   useDocumentTitle('Sign in');
+  const { data: config } = useAnswer<ConsoleConfig>('/console/config.json');
+  const provider = config?.signIn;
+  return (
+    <main class="container narrow">
+      <h1>AccuBooks console</h1>
+      {provider == null ? null : <AtProvider provider={provider} onSignedIn={onSignedIn} />}
+      {config === undefined ? null : <ByToken onSignedIn={onSignedIn} isFolded={provider != null} />}
+    </main>
+  );
+}
+
+function AtProvider({ provider, onSignedIn }: { readonly provider: Provider; readonly onSignedIn: () => void }) {
+  const [isBusy, setBusy] = useState(isBack());
+  const [fault, setFault] = useState<string>();
+  const fail = (error: unknown) => {
+    setBusy(false);
+    setFault(`Signing in has failed: ${error instanceof Error ? error.message : String(error)}`);
+  };
+  useEffect(() => {
+    if (!isBack()) return;
+    identityProvider()
+      .then(({ comeBack }) => comeBack(provider))
+      .then(onSignedIn, fail);
+  }, []);
+  const leave = (as: SignInAs) => {
+    setBusy(true);
+    identityProvider()
+      .then(({ leaveForProvider }) => leaveForProvider(provider, as))
+      .catch(fail);
+  };
+  return (
+    <>
+      {fault === undefined ? null : <p role="alert">{fault}</p>}
+      <button type="button" aria-busy={isBusy} disabled={isBusy} onClick={() => leave('member')}>
+        Sign in
+      </button>
+      {provider.operatorAudience === null ? null : (
+        <button type="button" class="secondary" disabled={isBusy} onClick={() => leave('operator')}>
+          Sign in as operator
+        </button>
+      )}
+    </>
+  );
+}
+
+function ByToken({ onSignedIn, isFolded }: { readonly onSignedIn: () => void; readonly isFolded: boolean }) {
   const [fault, setFault] = useState<string>();
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
@@ -18,27 +73,31 @@ export function SignInPage({ onSignedIn }: { readonly onSignedIn: () => void }) 
     for (const token of tokens) signIn(token);
     onSignedIn();
   };
+  const form = (
+    <form onSubmit={submit}>
+      <label for="token">Token</label>
+      <textarea
+        id="token"
+        name="token"
+        rows={4}
+        required
+        autocomplete="off"
+        spellcheck={false}
+        aria-invalid={fault === undefined ? undefined : true}
+        aria-describedby="token-help"
+      />
+      <small id="token-help" role={fault === undefined ? undefined : 'alert'}>
+        {fault ??
+          'Of a member, of an operator, or both with a space between them. npm start prints a link that signs you in; npm run token makes one.'}
+      </small>
+      <button type="submit">Sign in with this token</button>
+    </form>
+  );
+  if (!isFolded) return form;
   return (
-    <main class="container narrow">
-      <h1>AccuBooks console</h1>
-      <form onSubmit={submit}>
-        <label for="token">Token</label>
-        <textarea
-          id="token"
-          name="token"
-          rows={4}
-          required
-          autocomplete="off"
-          spellcheck={false}
-          aria-invalid={fault === undefined ? undefined : true}
-          aria-describedby="token-help"
-        />
-        <small id="token-help" role={fault === undefined ? undefined : 'alert'}>
-          {fault ??
-            'Of a member, of an operator, or both with a space between them. npm start prints a link that signs you in; npm run token makes one.'}
-        </small>
-        <button type="submit">Sign in</button>
-      </form>
-    </main>
+    <details>
+      <summary>With a token</summary>
+      {form}
+    </details>
   );
 }

@@ -8,5 +8,11 @@ export function useOperatorCompany(companyId: string): Company {
     `/operator/companies?id=${encodeURIComponent(companyId)}`,
   );
   const [company] = data?.items ?? [];
-  return { name: company?.name ?? '', timeZone: company?.timeZone ?? 'UTC', currency: undefined, roles: [], userId: '' };
+  return {
+    name: company?.name ?? '',
+    timeZone: company?.timeZone ?? 'UTC',
+    currency: undefined,
+    roles: [],
+    userId: '',
+  };
 }
