@@ -1006,6 +1006,7 @@ CREATE TABLE public.idempotent_write_audit_log (
   CONSTRAINT idempotent_write_audit_log_workflows_triggered_check CHECK ((workflows_triggered >= 0))
 ) PARTITION BY RANGE ("timestamp");
 CREATE INDEX idempotent_write_audit_log_by_key ON ONLY public.idempotent_write_audit_log USING btree (company_id, idempotency_key, "timestamp", id);
+CREATE INDEX idempotent_write_audit_log_by_request ON ONLY public.idempotent_write_audit_log USING btree (company_id, request_id);
 CREATE INDEX idempotent_write_audit_log_by_xid ON ONLY public.idempotent_write_audit_log USING btree (xid, id) WHERE (xid IS NOT NULL);
 CREATE TRIGGER keep_audit_log BEFORE TRUNCATE ON public.idempotent_write_audit_log FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('the audit log is only added to');
 CREATE TRIGGER keep_audit_rows BEFORE DELETE OR UPDATE ON public.idempotent_write_audit_log FOR EACH ROW EXECUTE FUNCTION public.refuse_change('the audit log is only added to');
@@ -1068,6 +1069,7 @@ END)),
   CONSTRAINT idempotent_writes_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
   CONSTRAINT idempotent_writes_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id)
 );
+CREATE INDEX idempotent_writes_by_resource ON public.idempotent_writes USING btree (company_id, resource_id) WHERE (resource_id <> (write_id)::text);
 CREATE INDEX idempotent_writes_newest ON public.idempotent_writes USING btree (company_id, claimed_at DESC, idempotency_key DESC);
 CREATE TRIGGER close_approval_request AFTER INSERT ON public.idempotent_writes FOR EACH ROW WHEN ((new.outcome IS NOT NULL)) EXECUTE FUNCTION public.close_approval_request();
 CREATE TRIGGER keep_all_writes BEFORE TRUNCATE ON public.idempotent_writes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('keys never expire, and the row is the record');

@@ -20,7 +20,7 @@ export const companiesQuery = z.strictObject({
   id: id().optional().describe('The ID of the company: at most one item has it.'),
 });
 
-export const companyPath = z.strictObject({ companyId: id() });
+const companyPath = z.strictObject({ companyId: id() });
 
 /** A company as operators find it. */
 export const operatorCompanySchema = z.object({ id: z.uuid(), name: z.string(), timeZone: z.string() });

@@ -20,9 +20,7 @@ async function startTelling(told: Told, alerts: object = { alerts: [] }) {
       const query = searchParams.get('query') ?? '';
       const [, series = []] = Object.entries(told).find(([part]) => query.includes(part)) ?? [];
       const result = series.map(([metric, value]) =>
-        pathname.endsWith('_range')
-          ? { metric, values: [[ENDS.at(-1), value]] }
-          : { metric, value: [NOW_S, value] },
+        pathname.endsWith('_range') ? { metric, values: [[ENDS.at(-1), value]] } : { metric, value: [NOW_S, value] },
       );
       const data = pathname.endsWith('/alerts') ? alerts : { resultType: 'any', result };
       json(200, { status: 'success', data })(response, request);
@@ -94,7 +92,11 @@ describe('what Prometheus tells', () => {
       ['C', 'firing'],
       ['B', 'pending'],
     ]);
-    expect(told.alerts?.[0]).toMatchObject({ severity: 'critical', summary: 'So it is', since: '2026-01-30T00:00:00Z' });
+    expect(told.alerts?.[0]).toMatchObject({
+      severity: 'critical',
+      summary: 'So it is',
+      since: '2026-01-30T00:00:00Z',
+    });
   });
 
   test.each([

@@ -57,7 +57,7 @@ export async function startIdentityProvider(options: {
   });
   provider.proxy = true;
   const { key, cert } = certificate(options.folder);
-  const server = createServer({ key, cert }, provider.callback());
+  const server = createServer({ key, cert }, (request, response) => void provider.callback()(request, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

@@ -77,6 +77,7 @@ describe('the console', () => {
     await page.getByLabel('Token').fill(expired);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByText('This token has expired').waitFor();
+    expect(await page.getByRole('navigation').count()).toBe(0);
     await close();
   });
 

@@ -205,7 +205,7 @@ describe('writes', () => {
 
   test('by the resource that they made or changed, whichever the case of its ID', async () => {
     const operations = async (query: string) =>
-      (await walk(company.api, `/api/writes?${query}`)).map(({ operation }) => operation).toSorted();
+      (await walk(company.api, `/api/writes?${query}`)).map(({ operation }) => String(operation)).toSorted();
     expect(await operations(`resource=${payments.march.toUpperCase()}`)).toEqual(['createPayment']);
     expect(await operations(`resource=${invoices.january}`)).toEqual(['createInvoice', 'finalizeInvoice']);
     expect(await operations(`resource=${invoices.january}&operation=finalizeInvoice`)).toEqual(['finalizeInvoice']);

@@ -43,7 +43,7 @@ async function signedIn(
   { look = 'light', url = system.url }: { look?: Look; url?: string } = {},
 ): Promise<WatchedPage> {
   const watched = await openPage(browser, url, look);
-  await watched.page.goto(`${url}/console/#${new URLSearchParams(tokens)}`);
+  await watched.page.goto(`${url}/console/#${new URLSearchParams(tokens).toString()}`);
   await watched.page.getByRole('navigation', { name: 'Console' }).waitFor();
   return watched;
 }
@@ -110,6 +110,7 @@ describe('the console', () => {
       route.fulfill({ contentType: 'text/event-stream', body: `event: snapshot\ndata: ${NOTHING}\n\n` }),
     );
     await status.getByText('Live').waitFor();
+    expect(await status.getByText(/^Blind/).count()).toBe(0);
     await close();
   });
 

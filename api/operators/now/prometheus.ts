@@ -163,7 +163,8 @@ type Series = {
 };
 
 function seriesOf(hour: z.output<typeof matrix>, present: z.output<typeof vector>, ends: readonly number[]): Series[] {
-  const keyOf = (labels: Readonly<Record<string, string>>) => JSON.stringify(Object.entries(labels).toSorted());
+  const keyOf = (labels: Readonly<Record<string, string>>) =>
+    JSON.stringify(Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1)));
   const now = new Map(present.result.map(({ metric, value: [, text] }) => [keyOf(metric), { metric, text }]));
   const past = new Map(hour.result.map(({ metric, values }) => [keyOf(metric), { metric, values }]));
   return [...new Set([...past.keys(), ...now.keys()])].map((key) => {
@@ -200,7 +201,7 @@ async function readAlerts(url: string): Promise<Snapshot['alerts']> {
 }
 
 async function get(url: string, what: string, query: Readonly<Record<string, string>>): Promise<unknown> {
-  const answer = await fetch(`${url.replace(/\/$/, '')}/api/v1/${what}?${new URLSearchParams(query)}`, {
+  const answer = await fetch(`${url.replace(/\/$/, '')}/api/v1/${what}?${new URLSearchParams(query).toString()}`, {
     redirect: 'error',
     signal: AbortSignal.timeout(ANSWER_LIMIT_MS),
   });

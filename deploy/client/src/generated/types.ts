@@ -1128,6 +1128,14 @@ export type ListWritesQuery = {
   from?: string;
   /** The last day (UTC) or instant. */
   to?: string;
+  /** The ID of a resource: the writes that made it or changed it. */
+  resource?: string;
+  /** The ID of a request: the writes that it asked for, made or not. */
+  requestId?: string;
+  /** The date of an entry: the writes that posted on it. */
+  postedOn?: string;
+  /** Minor units: the writes of `postedOn` with a line of this amount on either side. */
+  amount?: string;
 };
 
 export type ListApprovalsQuery = {
