@@ -140,7 +140,7 @@ export const CLUSTER_RULES: Readonly<Record<string, (manifests: readonly Manifes
 /** Everything that may go in and out, in the words of `flowsOf`. */
 const FLOWS = {
   all: ['to kube-system UDP 53', 'to kube-system TCP 53', 'to inside TCP 5432', 'to inside TCP 7233'],
-  api: ['from gateway TCP 3000', 'from monitoring TCP 3000', 'to public TCP 443'],
+  api: ['from gateway TCP 3000', 'from monitoring TCP 3000', 'to monitoring TCP 9090', 'to public TCP 443'],
   worker: ['from monitoring TCP 9464', 'to public TCP 80', 'to public TCP 443', 'to public TCP 8443'],
   migrate: [],
 };

@@ -41,10 +41,12 @@ for (const look of Object.keys(LOOKS) as Look[]) {
     const { page, faults, close } = await openPage(browser, new URL(url).origin, look);
     if (name !== 'sign-in') await signIn(page);
     await page.goto(`${url}${path}`);
+    // Who has asked for a write is not who it waits for.
+    if (name === 'approvals') await page.getByLabel('All that waits and that I may read').check();
     await page.getByText(seen).first().waitFor();
     // What is asked for after the first answer is there as well.
     await page.waitForTimeout(1_500);
-    await page.screenshot({ path: join(FOLDER, `${name}-${look}.png`) });
+    await page.screenshot({ path: join(FOLDER, `${name}-${look}.png`), fullPage: name === 'write' });
     await close();
     console.log(`${name}-${look}.png${faults.length === 0 ? '' : `: ${faults.join('; ')}`}`);
   }
@@ -58,7 +60,7 @@ async function signIn(page: Page): Promise<void> {
 
 /** A payment that was sent again, as it was and with another amount; a rejection; a refund that waits; a file. */
 async function makeWrites(): Promise<string> {
-  const { items } = (await api.get('/api/invoices?status=open&limit=1')).json;
+  const { items } = (await api.get('/api/invoices?status=finalized&limit=1')).json;
   const invoiceId = items[0].id;
   const payment = (amount: number) => ({
     ...{ invoiceId, amount, currency: 'USD', method: 'bank_transfer', receivedOn: '2026-03-10', reference: 'TRF-4711' },
