@@ -4,6 +4,7 @@ import { buildConsole } from '../../deploy/console/build-console.ts';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { launchBrowser } from '../support/browser.ts';
 import type { Company } from '../support/companies.ts';
+import { until } from '../support/held-invoice.ts';
 import { type IdentityProvider, ISSUER, startIdentityProvider } from '../support/identity-provider.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { isInstalled, skipWithout } from '../support/tools.ts';
@@ -41,6 +42,7 @@ beforeAll(async () => {
     ...{ folder: folder.path, clientId: 'accubooks-console', redirectUri: `${url}/console/signed-in` },
     ...{ companyId: company.id, subject: company.users.owner.id, memberAudience: MEMBERS },
   });
+  await until('its keys to be known', async () => (await real(`${url}/readyz`)).status === 200);
   if (!isInstalled('chromium')) return;
   browser = await launchBrowser([`--host-resolver-rules=MAP id.test:443 127.0.0.1:${provider.port}`]);
 });

