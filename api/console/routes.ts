@@ -43,6 +43,12 @@ export async function registerConsole(app: FastifyInstance, config: ApiConfig): 
           throw new ApiProblem('route_not_found', { detail: 'The console is not built: npm run build makes it.' });
         return reply.sendFile('index.html', folder, { cacheControl: false, immutable: false });
       };
+      // What was there under another build is not the page.
+      pages.get('/assets/*', async () => {
+        throw new ApiProblem('route_not_found', {
+          detail: 'This file is of another build of the console: load the page anew.',
+        });
+      });
       pages.get('/', page);
       pages.get('/*', page);
     },
