@@ -9,10 +9,10 @@ import { type System, startSystem } from './system.ts';
 import { signToken } from './tokens.ts';
 
 /**
- * A system that is seeded as `npm start` seeds it, and the client of Demo Ltd's owner. In a namespace of its own: the
+ * A system that is seeded as `npm start` seeds it, and the client of Demo Ltd's owner with its token. In a namespace of its own: the
  * demo's IDs and keys are fixed, so that the runs of one such system would be in the way of the next.
  */
-export async function startDemoSystem(): Promise<{ system: System; owner: ApiClient }> {
+export async function startDemoSystem(): Promise<{ system: System; owner: ApiClient; token: string }> {
   const namespace = `demo-${randomUUID()}`;
   const connection = await NativeConnection.connect({ address: inject('temporalAddress') });
   try {
@@ -27,7 +27,7 @@ export async function startDemoSystem(): Promise<{ system: System; owner: ApiCli
     const { demoOwnerId } = await seedCompanies(ownerUrl.href);
     const token = await signToken({ userId: demoOwnerId, companyId: DEMO_COMPANY_ID });
     await seedBooks({ apiUrl: system.url, token, log: () => {} });
-    return { system, owner: createApiClient(system.url, token) };
+    return { system, owner: createApiClient(system.url, token), token };
   } catch (error) {
     await system.stop();
     throw error;

@@ -163,6 +163,7 @@ describe('the console', () => {
       await page.getByLabel('Token').waitFor();
       const found = [...(await violationsOf(page))];
       await page.goto(`${system.url}/console/#token=${company.users.owner.token}`);
+      await page.getByRole('heading', { level: 1, name: 'Find a write' }).waitFor();
       for (const [path, text] of [
         ['/console/', 'The newest writes'],
         ['/console/writes/console-payment', 'Done: it is in the books.'],
