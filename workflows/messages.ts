@@ -194,7 +194,14 @@ export function laneWorkflowId(version: string, lane: number): string {
 
 /** The name of a lane's group; `group` counts from 1, and none is left out. */
 export function groupWorkflowId(version: string, lane: number, group: number): string {
-  return `group:${version}:${lane}:${group}`;
+  return `${GROUPS}${version}:${lane}:${group}`;
+}
+
+const GROUPS = 'group:';
+
+/** Whether a write of this workflow was made in a group: otherwise it was made in the run of its key. */
+export function isGroupWorkflowId(workflowId: string): boolean {
+  return workflowId.startsWith(GROUPS);
 }
 
 /** What a duplicate reads from the existing run, instead of its whole input. */

@@ -3,6 +3,7 @@ import { workflowIdOf } from '../../activities/identity.ts';
 import type { OperationType } from '../../activities/operation.ts';
 import type { ProblemPointer } from '../../activities/problem.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
+import { isGroupWorkflowId } from '../../workflows/messages.ts';
 import type { Run } from '../submit/write-runs.ts';
 
 /** A write as `GET /api/writes/{key}` returns it. */
@@ -168,10 +169,11 @@ export function writeOfRun(
 
 /** The first items of every timeline that has a request: Temporal accepts the request by starting its run. */
 export function beginningOf(write: WriteSummary): TimelineItem[] {
-  const { requestedAt: at, requestId, actor } = write;
+  const { requestedAt: at, requestId, actor, workflow } = write;
+  const inGroup = workflow !== null && isGroupWorkflowId(workflow.id);
   return [
     { at, kind: 'requested', ...sentBy(requestId, actor.userId) },
-    { at, kind: 'started' },
+    { at, kind: 'started', ...(inGroup ? { detail: `In a group of writes, ${workflow.id}` } : {}) },
   ];
 }
 

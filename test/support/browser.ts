@@ -50,8 +50,29 @@ export async function openPage(
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 const require = createRequire(import.meta.url);
 
+/** What is wrong with how the page looks now, and with how it came to: each as a sentence. */
+export async function flawsOf(page: Page): Promise<readonly string[]> {
+  const flaws = [...(await violationsOf(page))];
+  const overflow = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
+  if (overflow > 0) flaws.push(`it is ${overflow} px wider than the window`);
+  const shift = await page.evaluate<number>(LAYOUT_SHIFT);
+  if (shift > MAX_LAYOUT_SHIFT) flaws.push(`it has jumped: its layout shift is ${shift.toFixed(3)}`);
+  return flaws;
+}
+
+/** Where web.dev draws the line between a page that is still and one that needs work. */
+const MAX_LAYOUT_SHIFT = 0.1;
+
+/** The cumulative layout shift since the page was opened. There is no entry, and so no call, where nothing has moved. */
+const LAYOUT_SHIFT = `new Promise((resolve) => {
+  let total = 0;
+  new PerformanceObserver((list) => list.getEntries().forEach(({ value }) => (total += value)))
+    .observe({ type: 'layout-shift', buffered: true });
+  setTimeout(() => resolve(total), 100);
+})`;
+
 /** What axe finds on the page as it is: WCAG 2.2 A and AA, and its best practices; each as its rule and where. */
-export async function violationsOf(page: Page): Promise<readonly string[]> {
+async function violationsOf(page: Page): Promise<readonly string[]> {
   // By the protocol and not as a script of the page, which its policy would refuse.
   await page.evaluate(readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8'));
   const { violations } = await page.evaluate<AxeResults>(`axe.run(document, { runOnly: ${JSON.stringify(RULES)} })`);

@@ -187,6 +187,8 @@ describe('writes that travel in one group', () => {
     const [grouped] = [...(await workflowIds('found-'))].filter(([, id]) => id.startsWith('group:'));
     const status = await company.api.get(`/api/writes/${grouped?.[0]}`);
     expect(status.json).toMatchObject({ state: 'succeeded', workflow: { id: grouped?.[1] } });
+    const started = status.json.timeline.find(({ kind }: { kind: string }) => kind === 'started');
+    expect(started.detail).toBe(`In a group of writes, ${grouped?.[1]}`);
     const run = await system.temporal.workflow.getHandle(grouped?.[1] ?? '').describe();
     expect(await run.staticDetails()).toContain(`\`${grouped?.[0]}\``);
     // Should its process be killed, another worker takes it over within so long.

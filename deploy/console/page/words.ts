@@ -6,45 +6,49 @@ export function stateInWords(write: Write): { readonly title: string; readonly n
     case 'succeeded':
       return {
         tone: 'good',
-        title: 'Done: it is in the books.',
+        title: 'It is done.',
         next: 'Nothing is left to do. The same key gives the same answer again.',
       };
     case 'rejected':
       return {
         tone: 'bad',
-        title: 'Rejected: nothing was booked.',
+        title: 'A rule refused it, and nothing was booked.',
         next: 'Correct what the answer names, and send the request with a new key. This key gives the same rejection again.',
       };
     case 'cancelled':
       return {
         tone: 'none',
-        title: 'Cancelled: it never happens.',
+        title: 'It never happens.',
         next: 'To make the write after all, send it with a new key.',
       };
     case 'pending_approval':
       return {
         tone: 'wait',
-        title: 'Waiting for approval.',
+        title: 'Nothing is booked until it is approved.',
         next: 'Those who may approve it find it under Approvals.',
       };
     case 'running':
-      return { tone: 'wait', title: 'Running.', next: 'It has its outcome in a moment; this page shows it.' };
+      return {
+        tone: 'wait',
+        title: 'It has no outcome yet.',
+        next: 'This page shows the outcome as soon as there is one.',
+      };
     case 'failed':
       return {
         tone: 'bad',
-        title: 'Failed: the run ended without an outcome, and nothing was booked.',
+        title: 'Its run ended without an outcome, and nothing was booked.',
         next: 'Send the request again with the same key: it starts again.',
       };
     case 'lost':
       return {
         tone: 'bad',
-        title: 'Lost: a failover or a restore of the database has taken its record.',
+        title: 'A failover or a restore of the database has taken its record.',
         next: 'An operator decides what becomes of it (npm run write -- lost). Do not send it with another key before.',
       };
     case 'unknown':
       return {
         tone: 'bad',
-        title: 'Unknown: nothing proves yet whether it was booked.',
+        title: 'Nothing proves yet whether it was booked.',
         next: 'Send the request again with the same key: the write does not happen twice.',
       };
   }
@@ -66,12 +70,12 @@ type TimelineKind = NonNullable<Write['timeline']>[number]['kind'];
 /** What happened at a moment of a write. */
 export const EVENTS: Readonly<Record<TimelineKind, string>> = {
   requested: 'The request arrived',
-  started: 'Temporal accepted it: the run began',
+  started: 'Temporal accepted it: its run began',
   approval_requested: 'Approval was asked for',
   approved: 'Approved',
   disapproved: 'Approval refused',
   attempt_failed: 'An attempt failed and was rolled back',
-  completed: 'Committed: the books have it',
+  completed: 'Its transaction was committed',
   rejected: 'Rejected by a rule',
   cancelled: 'Cancelled',
   lost: 'Found to be lost',

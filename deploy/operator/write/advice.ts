@@ -1,3 +1,4 @@
+import { isGroupWorkflowId } from '../../../workflows/messages.ts';
 import type { WriteFacts } from './facts.ts';
 
 /** A write takes milliseconds; one that runs for longer than this keeps failing for the same reason. */
@@ -67,7 +68,7 @@ function whileInBatch({ batches }: WriteFacts): string[] {
 }
 
 function onLoss({ row, write }: WriteFacts): string[] {
-  const isInGroup = row?.workflowId?.startsWith('group:') === true;
+  const isInGroup = row?.workflowId != null && isGroupWorkflowId(row.workflowId);
   return [
     `A failover or a restore of the database has taken its record: Temporal had it in ${isInGroup ? 'a group' : 'its own run'}, ${row?.workflowId}, and at ${write?.completedAt} there was no row of it. Every request with the key is answered 500 write_record_missing.`,
     `It may have been answered as done. Look for it (${row?.request}) in the books, in the bank statement and at the customer: see DatabaseReplaced and WriteRecordMissing in docs/runbooks.md.`,

@@ -10,6 +10,7 @@ import { type RunStory, readRunStory } from '../../../api/writes/run-story.ts';
 import { type Describer, describeFromRecord } from '../../../api/writes/story.ts';
 import { callWithin } from '../../../worker/call-within.ts';
 import { asUnavailable, TemporalUnavailable } from '../../../worker/temporal-unavailable.ts';
+import { isGroupWorkflowId } from '../../../workflows/messages.ts';
 import { type BatchFacts, readBatches } from './batches.ts';
 import type { Company, OperatorContext } from './context.ts';
 import { isReopening } from './reopening.ts';
@@ -200,10 +201,10 @@ async function runsOf(context: OperatorContext, { row }: Known, company: Company
   const runs = createWriteRuns(client, { taskQueue: context.taskQueue });
   const run = await runs.describe(company.id, key);
   const attempts = run && (await runs.failedAttempts(company.id, key, run.runId).catch(() => undefined));
-  const inGroup = row.workflowId?.startsWith('group:') ? row.workflowId : undefined;
+  const { workflowId } = row;
   return {
     run: run === undefined ? null : await runFacts(client, run, attempts),
-    group: inGroup === undefined ? null : await describeGroup(client, inGroup),
+    group: workflowId !== null && isGroupWorkflowId(workflowId) ? await describeGroup(client, workflowId) : null,
   };
 }
 

@@ -61,7 +61,7 @@ function Axis({ items, begin }: { readonly items: readonly Item[]; readonly begi
     <svg class="axis" viewBox="0 0 1000 44" aria-hidden="true" focusable="false">
       <line x1="12" y1="16" x2="988" y2="16" />
       {marks.map((ms) => (
-        <text key={ms} x={place(ms)} y="40" text-anchor="middle">
+        <text key={ms} x={place(ms)} y="40" text-anchor={place(ms) > 950 ? 'end' : 'middle'}>
           {afterText(ms)}
         </text>
       ))}
