@@ -89,6 +89,21 @@ test('an operator signs in for their own audience, and sees no company from with
   await page.close();
 });
 
+test('who is a member and an operator signs in as the other where a page is for it, and stays what they were', async () => {
+  const page = await open('/console/books');
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+  await signInAtProvider(page);
+  await page.getByRole('heading', { level: 1, name: 'Trial balance' }).waitFor();
+  await page.goto(`${url}/console/now`);
+  await page.getByRole('heading', { level: 1, name: 'Sign in as an operator' }).waitFor();
+  await page.getByRole('button', { name: 'Sign in as operator' }).click();
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.getByRole('heading', { level: 1, name: 'Now' }).waitFor();
+  await page.getByRole('link', { name: 'Books' }).click();
+  await page.getByRole('heading', { level: 1, name: 'Trial balance' }).waitFor();
+  await page.close();
+});
+
 test('who comes back without having left, or with the state of another, is not signed in', async () => {
   const page = await open('/console/signed-in?code=stolen&state=of-another');
   await page.getByRole('alert').getByText('This tab has not begun to sign in').waitFor();

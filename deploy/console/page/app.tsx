@@ -1,3 +1,4 @@
+import type { ComponentType } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import lazy, { ErrorBoundary } from 'preact-iso/lazy';
 import { LocationProvider, Route, Router, useLocation } from 'preact-iso/router';
@@ -11,7 +12,7 @@ import { FindPage } from './pages/find.tsx';
 import { OperatorCompaniesPage } from './pages/operator-companies.tsx';
 import { OperatorWritePage } from './pages/operator-write.tsx';
 import { OperatorWritesPage } from './pages/operator-writes.tsx';
-import { SignInPage } from './pages/sign-in.tsx';
+import { SignInAlso, SignInPage } from './pages/sign-in.tsx';
 import { WritePage } from './pages/write.tsx';
 import { ActionHost } from './parts/action.tsx';
 import { type Company, CompanyContext, useCompany } from './parts/company.tsx';
@@ -22,6 +23,36 @@ import { currentSession, isBack, operatorSession, signInByLink, signOut } from '
 
 /** With the charts, which no other page needs. */
 const NowPage = lazy(() => import('./pages/now.tsx').then((page) => page.NowPage));
+
+type PageOf = { readonly path: string; readonly component: ComponentType; readonly isOfOperators?: true };
+
+const PAGES: readonly PageOf[] = [
+  { path: '/console/', component: FindPage },
+  { path: '/console/writes/:key', component: WritePage },
+  { path: '/console/books', component: TrialBalancePage },
+  { path: '/console/books/receivables', component: ReceivablesPage },
+  { path: '/console/books/profit-and-loss', component: ProfitAndLossPage },
+  { path: '/console/books/balance-sheet', component: BalanceSheetPage },
+  { path: '/console/books/accounts/:code', component: AccountPage },
+  { path: '/console/books/entries/:id', component: EntryPage },
+  { path: '/console/batches', component: BatchesPage },
+  { path: '/console/batches/:key', component: BatchPage },
+  { path: '/console/approvals', component: ApprovalsPage },
+  { path: '/console/now', component: NowPage, isOfOperators: true },
+  { path: '/console/companies', component: OperatorCompaniesPage, isOfOperators: true },
+  { path: '/console/companies/:companyId', component: OperatorWritesPage, isOfOperators: true },
+  { path: '/console/companies/:companyId/writes/:key', component: OperatorWritePage, isOfOperators: true },
+];
+
+const ForMembers = () => <SignInAlso as="member" />;
+const ForOperators = () => <SignInAlso as="operator" />;
+
+/** The page itself for whom it is for; others may sign in for it. An operator begins with what operators see. */
+function shownFor({ path, component, isOfOperators }: PageOf): ComponentType {
+  if (isOfOperators) return operatorSession() === undefined ? ForOperators : component;
+  if (currentSession() !== undefined) return component;
+  return path === '/console/' ? NowPage : ForMembers;
+}
 
 /** The frame of every page: who is signed in, where one may go, and the page itself. */
 export function App() {
@@ -73,21 +104,9 @@ function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
         <main id="main" class="container" tabIndex={-1}>
           <ErrorBoundary>
             <Router>
-              <Route path="/console/" component={isMember ? FindPage : NowPage} />
-              <Route path="/console/writes/:key" component={WritePage} />
-              <Route path="/console/books" component={TrialBalancePage} />
-              <Route path="/console/books/receivables" component={ReceivablesPage} />
-              <Route path="/console/books/profit-and-loss" component={ProfitAndLossPage} />
-              <Route path="/console/books/balance-sheet" component={BalanceSheetPage} />
-              <Route path="/console/books/accounts/:code" component={AccountPage} />
-              <Route path="/console/books/entries/:id" component={EntryPage} />
-              <Route path="/console/batches" component={BatchesPage} />
-              <Route path="/console/batches/:key" component={BatchPage} />
-              <Route path="/console/approvals" component={ApprovalsPage} />
-              <Route path="/console/now" component={NowPage} />
-              <Route path="/console/companies" component={OperatorCompaniesPage} />
-              <Route path="/console/companies/:companyId" component={OperatorWritesPage} />
-              <Route path="/console/companies/:companyId/writes/:key" component={OperatorWritePage} />
+              {PAGES.map((page) => (
+                <Route key={page.path} path={page.path} component={shownFor(page)} />
+              ))}
               <Route default component={NothingHere} />
             </Router>
           </ErrorBoundary>

@@ -4,6 +4,7 @@ import { sidesOf } from '../money.ts';
 import { Answered } from '../parts/answered.tsx';
 import { MoneyCell } from '../parts/money.tsx';
 import { More } from '../parts/more.tsx';
+import { Problem } from '../parts/problem.tsx';
 import { Scrollable } from '../parts/scrollable.tsx';
 import { useAnswer } from '../parts/use-answer.ts';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
@@ -25,11 +26,8 @@ export function AccountPage() {
       <h1>
         {code} {name}
       </h1>
-      <Answered answer={account}>
-        {({ type, role }) => (
-          <p>{`${TYPES[type]}${role === null ? '' : `, which operations use as ${role.replaceAll('_', ' ')}`}`}.</p>
-        )}
-      </Answered>
+      {account.error === undefined ? null : <Problem error={account.error} onAgain={account.again} />}
+      <p>{account.data === undefined ? '\u00a0' : purposeOf(account.data)}</p>
       {account.error === undefined ? (
         <Answered answer={first}>
           {() => (
@@ -82,6 +80,11 @@ export function AccountPage() {
       ) : null}
     </>
   );
+}
+
+/** One line, as the blank that stands in its place while it is not known. */
+function purposeOf({ type, role }: Account): string {
+  return `${TYPES[type]}${role === null ? '' : `, which operations use as ${role.replaceAll('_', ' ')}`}.`;
 }
 
 const TYPES: Readonly<Record<Account['type'], string>> = {

@@ -16,8 +16,7 @@ export function OperatorWritesPage() {
   const companyId = useRoute().params['companyId'] ?? '';
   const { route, query } = useLocation();
   const company = useOperatorCompany(companyId);
-  const name = company.name === '' ? 'a company' : company.name;
-  useDocumentTitle(`Writes of ${name}`);
+  useDocumentTitle(`Writes of ${company.name}`);
   const id = query['id'] ?? '';
   const base = `/console/companies/${companyId}`;
   const find = (event: SubmitEvent) => {
@@ -33,7 +32,7 @@ export function OperatorWritesPage() {
   return (
     <CompanyContext.Provider value={company}>
       <OperatorCompanyHead companyId={companyId} name={company.name} />
-      <h1>Writes of {name}</h1>
+      <h1>Writes of {company.name}</h1>
       <search class="forms">
         <form class="joined" onSubmit={find}>
           <label>

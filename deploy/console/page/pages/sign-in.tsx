@@ -2,6 +2,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { ConsoleConfig } from '../../../../api/console/routes.ts';
 import type { Provider, SignInAs } from '../identity-provider.ts';
 import { fieldText } from '../parts/field-text.ts';
+import { Problem } from '../parts/problem.tsx';
 import { useAnswer } from '../parts/use-answer.ts';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
 import { claimsOf, hasExpired, isBack, signIn } from '../session.ts';
@@ -9,24 +10,50 @@ import { claimsOf, hasExpired, isBack, signIn } from '../session.ts';
 /** Only whoever signs in at a provider needs it. */
 const identityProvider = () => import('../identity-provider.ts');
 
-/**
- * Signs in by the identity provider, where there is one, or by a token, of a member or of an operator, or by both. `npm start` prints a
- * link that brings both along.
- */
-export function SignInPage({ onSignedIn }: { readonly onSignedIn: () => void }) {
+type SignedIn = { readonly onSignedIn: () => void };
+
+export function SignInPage({ onSignedIn }: SignedIn) {
   useDocumentTitle('Sign in');
-  const { data: config } = useAnswer<ConsoleConfig>('/console/config.json');
-  const provider = config?.signIn;
   return (
     <main class="container narrow">
       <h1>AccuBooks console</h1>
-      {provider == null ? null : <AtProvider provider={provider} onSignedIn={onSignedIn} />}
-      {config === undefined ? null : <ByToken onSignedIn={onSignedIn} isFolded={provider != null} />}
+      <SignIn onSignedIn={onSignedIn} />
     </main>
   );
 }
 
-function AtProvider({ provider, onSignedIn }: { readonly provider: Provider; readonly onSignedIn: () => void }) {
+/** In the place of a page that is for members, or for operators, where whoever has signed in is not that as well. */
+export function SignInAlso({ as }: { readonly as: SignInAs }) {
+  useDocumentTitle('Sign in');
+  return (
+    <>
+      <h1>Sign in as {as === 'member' ? 'a member' : 'an operator'}</h1>
+      <p>
+        This page is for {as === 'member' ? 'members of a company' : 'operators of the system'}. You stay signed in as
+        what you are.
+      </p>
+      <SignIn onSignedIn={() => location.reload()} />
+    </>
+  );
+}
+
+/**
+ * By the identity provider, where there is one, or by a token, of a member or of an operator, or by both. `npm start` prints a link
+ * that brings both along.
+ */
+function SignIn({ onSignedIn }: SignedIn) {
+  const { data: config, error, again } = useAnswer<ConsoleConfig>('/console/config.json');
+  const provider = config?.signIn;
+  return (
+    <>
+      {error === undefined ? null : <Problem error={error} onAgain={again} />}
+      {provider == null ? null : <AtProvider provider={provider} onSignedIn={onSignedIn} />}
+      {config === undefined ? null : <ByToken onSignedIn={onSignedIn} isFolded={provider != null} />}
+    </>
+  );
+}
+
+function AtProvider({ provider, onSignedIn }: SignedIn & { readonly provider: Provider }) {
   const [isBusy, setBusy] = useState(isBack());
   const [fault, setFault] = useState<string>();
   const fail = (error: unknown) => {
@@ -60,7 +87,7 @@ function AtProvider({ provider, onSignedIn }: { readonly provider: Provider; rea
   );
 }
 
-function ByToken({ onSignedIn, isFolded }: { readonly onSignedIn: () => void; readonly isFolded: boolean }) {
+function ByToken({ onSignedIn, isFolded }: SignedIn & { readonly isFolded: boolean }) {
   const [fault, setFault] = useState<string>();
   const submit = (event: SubmitEvent) => {
     event.preventDefault();

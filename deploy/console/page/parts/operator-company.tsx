@@ -7,7 +7,7 @@ export function OperatorCompanyHead({ companyId, name }: { readonly companyId: s
           <a href="/console/companies">All companies</a>
         </li>
         <li>
-          <a href={`/console/companies/${companyId}`}>{name === '' ? companyId : name}</a>
+          <a href={`/console/companies/${companyId}`}>{name}</a>
         </li>
       </ul>
     </nav>

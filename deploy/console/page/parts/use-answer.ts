@@ -29,6 +29,7 @@ export function useAnswer<T>(
     setState((before) => ({ ...(before.path === path ? before : {}), path, isLoading: true }));
     ask<T>(path, { signal: leaving.signal }).then(
       (data) => {
+        if (leaving.signal.aborted) return;
         isAsking.current = false;
         setState({ path, data, isLoading: false });
       },

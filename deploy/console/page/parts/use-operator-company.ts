@@ -2,14 +2,14 @@ import type { OperatorCompany } from '../../../client/src/generated/types.ts';
 import type { Company } from './company.tsx';
 import { useAnswer } from './use-answer.ts';
 
-/** The company that an operator looks at, of which they have no role; without a name while it is not known. */
+/** The company that an operator looks at, of which they have no role. While its name is not known, its place is held. */
 export function useOperatorCompany(companyId: string): Company {
-  const { data } = useAnswer<{ items: readonly OperatorCompany[] }>(
+  const { data, isLoading } = useAnswer<{ items: readonly OperatorCompany[] }>(
     `/operator/companies?id=${encodeURIComponent(companyId)}`,
   );
   const [company] = data?.items ?? [];
   return {
-    name: company?.name ?? '',
+    name: company?.name ?? (isLoading ? '…' : companyId),
     timeZone: company?.timeZone ?? 'UTC',
     currency: undefined,
     roles: [],
