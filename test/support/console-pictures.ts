@@ -24,7 +24,7 @@ const entryId = await makeWrites();
 const STATES: readonly (readonly [name: string, path: string, seen: string])[] = [
   ['sign-in', '/console/', 'Token'],
   ['find', '/console/', 'The newest writes'],
-  ['write', `/console/writes/${keys.paid}`, 'Sent again with another content'],
+  ['write', `/console/writes/${keys.paid}`, 'Another request with its key'],
   ['write-rejected', `/console/writes/${keys.rejected}`, 'A rule refused it, and nothing was booked.'],
   ['write-waiting', `/console/writes/${keys.waiting}`, 'Nothing is booked until it is approved.'],
   ['approvals', '/console/approvals', keys.waiting],

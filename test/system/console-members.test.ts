@@ -160,6 +160,9 @@ describe('a write that waits for its approval', () => {
   test('is approved once, whatever is clicked, and its answer stays to be read', async () => {
     await waitingRefund('approve-me');
     const { page, faults, close } = await openAt('/console/approvals');
+    // What is shown anew is shown for the decision, and not because it is time to ask again.
+    await page.addInitScript('window.setInterval = () => 0');
+    await page.reload();
     const sent = sentBy(page);
     await page.getByRole('link', { name: /^Approvals ?, 1 waiting for you$/ }).waitFor();
     await page.getByRole('button', { name: 'Approve' }).click();
@@ -168,6 +171,7 @@ describe('a write that waits for its approval', () => {
     await page.getByRole('button', { name: 'Approve it' }).dblclick();
     await page.getByRole('dialog').getByText('It is done.').waitFor();
     await page.getByText('Nothing waits for you.').waitFor();
+    await page.getByRole('link', { name: /^Approvals ?$/ }).waitFor();
     await page.getByRole('button', { name: 'Close' }).click();
     expect(sent).toEqual(['/api/writes/approve-me/approve']);
     await page.goto(`${system.url}/console/writes/approve-me`);
@@ -199,6 +203,14 @@ describe('a write that waits for its approval', () => {
 
   test('shows what the API refuses, in full, and sends nothing again by itself', async () => {
     const { page, faults, close } = await openAt('/console/writes/sealed');
+    expect(await page.getByRole('button', { name: 'Deliver the event again' }).count()).toBe(0);
+    // A page of before the webhook was taken away.
+    await page.route('**/api/company/settings', async (route) => {
+      const answer = await route.fetch();
+      const webhookUrl = 'https://hooks.example.com/';
+      await route.fulfill({ response: answer, json: { ...(await answer.json()), webhookUrl } });
+    });
+    await page.reload();
     const sent = sentBy(page);
     await page.getByRole('button', { name: 'Deliver the event again' }).click();
     await page.getByRole('button', { name: 'Deliver it again' }).click();

@@ -93,10 +93,8 @@ describe('the console', () => {
     await page.getByRole('heading', { level: 1, name: key }).waitFor();
     await page.getByText('It is done.').waitFor();
     const timeline = page.getByRole('listitem');
-    await expect
-      .poll(() => timeline.filter({ hasText: 'Sent again: answered with the stored answer' }).count())
-      .toBe(1);
-    await expect.poll(() => timeline.filter({ hasText: 'Sent again with another content: refused' }).count()).toBe(1);
+    await expect.poll(() => timeline.filter({ hasText: 'The same request again: answered' }).count()).toBe(1);
+    await expect.poll(() => timeline.filter({ hasText: 'Another request with its key: refused' }).count()).toBe(1);
     expect(faults).toEqual([]);
     await close();
   });

@@ -133,7 +133,7 @@ describe('the console', () => {
     const { items } = (await paid.json()) as { items: { key: string }[] };
     await page.goto(`${system.url}/console/companies/${company.id}/writes/${items[0]?.key}`);
     await page.getByText('It is done.').waitFor();
-    await page.getByText('None, or not for you to see').first().waitFor();
+    await page.getByText('It is not for you to see.').first().waitFor();
     expect(await page.locator('main').textContent()).not.toContain('grossPay');
     expect(faults).toEqual([]);
     await close();

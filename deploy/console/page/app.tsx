@@ -14,7 +14,7 @@ import { OperatorWritePage } from './pages/operator-write.tsx';
 import { OperatorWritesPage } from './pages/operator-writes.tsx';
 import { SignInAlso, SignInPage } from './pages/sign-in.tsx';
 import { WritePage } from './pages/write.tsx';
-import { ActionHost } from './parts/action.tsx';
+import { ActionHost, useChanges } from './parts/action.tsx';
 import { type Company, CompanyContext, useCompany } from './parts/company.tsx';
 import { useAnswer } from './parts/use-answer.ts';
 import { useDocumentTitle } from './parts/use-document-title.ts';
@@ -76,7 +76,12 @@ export function App() {
 }
 
 type Me = { readonly userId: string; readonly email: string; readonly roles: readonly string[] };
-type Settings = { readonly name: string; readonly timeZone: string; readonly baseCurrency: string };
+type Settings = {
+  readonly name: string;
+  readonly timeZone: string;
+  readonly baseCurrency: string;
+  readonly webhookUrl: string | null;
+};
 
 function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
   const isMember = currentSession() !== undefined;
@@ -87,6 +92,7 @@ function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
     // Who may not read the settings sees UTC.
     timeZone: settings.data?.timeZone ?? 'UTC',
     currency: settings.data?.baseCurrency,
+    hasWebhook: settings.data?.webhookUrl != null,
     roles: me.data?.roles ?? [],
     userId: me.data?.userId ?? '',
   };
@@ -100,7 +106,7 @@ function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
         <a class="skip" href="#main">
           Skip to the content
         </a>
-        <Navigation onSignOut={onSignOut} name={company.name} />
+        <Navigation onSignOut={onSignOut} name={company.name} person={me.data?.email} />
         <main id="main" class="container" tabIndex={-1}>
           <ErrorBoundary>
             <Router>
@@ -135,12 +141,19 @@ const OPERATOR_PLACES = [
   { path: '/console/companies', name: 'Any write' },
 ] as const;
 
-function Navigation({ onSignOut, name }: { readonly onSignOut: () => void; readonly name: string }) {
+type Who = { readonly name: string; readonly person: string | null | undefined };
+
+function Navigation({ onSignOut, name, person }: Who & { readonly onSignOut: () => void }) {
   const { path } = useLocation();
   const waitingForMe = `/api/approvals?waitingFor=me&limit=${COUNTED}`;
   const { roles } = useCompany();
   const isApprover = roles.some((role) => APPROVERS.includes(role));
   const waiting = useAnswer<Page<unknown>>(isApprover ? waitingForMe : undefined, { everyMs: 15_000 });
+  const changes = useChanges();
+  const { again: countAgain } = waiting;
+  useEffect(() => {
+    if (changes > 0) countAgain();
+  }, [changes, countAgain]);
   const count = waiting.data?.items.length ?? 0;
   const isMore = waiting.data?.nextCursor != null;
   const places = [
@@ -169,7 +182,10 @@ function Navigation({ onSignOut, name }: { readonly onSignOut: () => void; reado
           ))}
         </ul>
         <ul>
-          <li>{name}</li>
+          <li class="who">
+            {name === '' ? '\u00a0' : name}
+            <small>{person ?? '\u00a0'}</small>
+          </li>
           <li>
             <button type="button" class="outline secondary" onClick={onSignOut}>
               Sign out

@@ -20,8 +20,8 @@ export const BATCH_STATES: Readonly<Record<BatchSummary['state'], { readonly wor
   receiving: { words: 'its file has not arrived as a whole', tone: 'wait' },
   queued: { words: 'other batches of the company come first', tone: 'wait' },
   running: { words: 'its rows are being written', tone: 'wait' },
-  paused: { words: 'paused: nothing of it is begun until it is resumed', tone: 'wait' },
-  cancelled: { words: 'cancelled: what had been written stays in the books', tone: 'none' },
+  paused: { words: 'nothing of it is begun until it is resumed', tone: 'wait' },
+  cancelled: { words: 'what had been written stays in the books', tone: 'none' },
   completed: { words: 'each row has come to something', tone: 'good' },
 };
 

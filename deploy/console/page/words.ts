@@ -25,7 +25,7 @@ export function stateInWords(write: Write): { readonly title: string; readonly n
       return {
         tone: 'wait',
         title: 'Nothing is booked until it is approved.',
-        next: 'Those who may approve it find it under Approvals.',
+        next: 'Whoever may approve it decides here, or under Approvals.',
       };
     case 'running':
       return {
@@ -79,8 +79,8 @@ export const EVENTS: Readonly<Record<TimelineKind, string>> = {
   rejected: 'Rejected by a rule',
   cancelled: 'Cancelled',
   lost: 'Found to be lost',
-  replayed: 'Sent again: answered with the stored answer',
-  conflicted: 'Sent again with another content: refused',
+  replayed: 'The same request again: answered with the stored answer',
+  conflicted: 'Another request with its key: refused with 422',
   run_failed: 'The run failed',
   event_recorded: 'Its event was recorded',
   event_delivered: 'Its event was delivered',

@@ -33,7 +33,7 @@ export function ApprovalsPage() {
       <Answered answer={first}>
         {() => (
           <>
-            {items.length === 0 ? <p>{isMine ? 'Nothing waits for you.' : 'Nothing waits for an approval.'}</p> : null}
+            {items.length === 0 ? <Nothing isMine={isMine} /> : null}
             {items.map((write) => (
               <Waiting key={write.key} write={write} onDone={first.again} />
             ))}
@@ -41,6 +41,19 @@ export function ApprovalsPage() {
           </>
         )}
       </Answered>
+    </>
+  );
+}
+
+function Nothing({ isMine }: { readonly isMine: boolean }) {
+  return (
+    <>
+      <p>{isMine ? 'Nothing waits for you.' : 'Nothing waits for an approval.'}</p>
+      <p>
+        A write waits where a policy of the company asks for it: by its operation, its amount and who sends it. Owners
+        set the policies by <a href="/docs">the operation updateApprovalPolicies</a>. Nobody approves what they have
+        sent themselves.
+      </p>
     </>
   );
 }

@@ -42,7 +42,7 @@ function Story({ batch, again }: { readonly batch: Batch; readonly again: () => 
     <>
       <article class={`outcome ${tone}`}>
         <p>
-          <span class={`state batch-${batch.state}`}>{batch.state}</span> <strong>{words}</strong>
+          <span class={`state batch-${batch.state}`}>{batch.state}</span>: {words}
         </p>
         <Progress batch={batch} />
         <p class="rate">{rateInWords(batch, timeZone)}</p>
@@ -66,7 +66,7 @@ function Story({ batch, again }: { readonly batch: Batch; readonly again: () => 
       <Errors batch={batch} />
       <h2>Results</h2>
       <Results batchKey={batch.key} />
-      <h2>Of the batch</h2>
+      <h2>About the batch</h2>
       <dl class="facts">
         <dt>Operation</dt>
         <dd>{batch.operation ?? 'each row names its own'}</dd>

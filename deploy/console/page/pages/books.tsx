@@ -12,8 +12,8 @@ import { fieldText } from '../parts/field-text.ts';
 import { MoneyCell } from '../parts/money.tsx';
 import { Scrollable } from '../parts/scrollable.tsx';
 import { useAnswer } from '../parts/use-answer.ts';
-import { useCustomerNames } from '../parts/use-customer-names.ts';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
+import { useCustomerNames } from '../parts/use-names.ts';
 
 const REPORTS = [
   { path: '/console/books', name: 'Trial balance' },

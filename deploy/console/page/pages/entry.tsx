@@ -9,6 +9,7 @@ import { Proof } from '../parts/proof.tsx';
 import { Scrollable } from '../parts/scrollable.tsx';
 import { type Answer, useAnswer } from '../parts/use-answer.ts';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
+import { useAccountNames } from '../parts/use-names.ts';
 import type { Page } from '../parts/use-pages.ts';
 import { instantText } from '../time.ts';
 
@@ -23,6 +24,9 @@ export function EntryPage() {
   );
   return (
     <>
+      <p>
+        <a href="/console/books">Trial balance</a>
+      </p>
       <h1>{entry?.entryNumber == null ? 'Entry' : `Entry ${entry.entryNumber}`}</h1>
       <Answered answer={answer}>
         {(shown) => (
@@ -40,6 +44,7 @@ export function EntryPage() {
 }
 
 function Lines({ entry }: { readonly entry: JournalEntry }) {
+  const names = useAccountNames(entry.lines.map(({ accountCode }) => accountCode));
   return (
     <Scrollable label="Lines">
       <table>
@@ -62,7 +67,9 @@ function Lines({ entry }: { readonly entry: JournalEntry }) {
             return (
               <tr key={line.id}>
                 <th scope="row">
-                  <a href={`/console/books/accounts/${encodeURIComponent(line.accountCode)}`}>{line.accountCode}</a>
+                  <a href={`/console/books/accounts/${encodeURIComponent(line.accountCode)}`}>
+                    {line.accountCode} {names.get(line.accountCode)}
+                  </a>
                   {line.memo === null ? null : <small class="memo">{line.memo}</small>}
                 </th>
                 <MoneyCell amount={debit} currency={line.currency} />

@@ -65,7 +65,7 @@ function tilesOf(now: OperatorSnapshot['now'] | undefined): readonly Tile[] {
   const auditor = now?.auditor;
   const findings = sum([auditor?.recentFindings, auditor?.allFindings]);
   return [
-    { name: 'Succeeded', value: rate(rates?.succeeded), note: 'writes in the books' },
+    { name: 'Succeeded', value: rate(rates?.succeeded), note: 'writes committed' },
     { name: 'Refused', value: rate(refused), note: 'rejected, conflicted, cancelled' },
     { name: 'Failed', value: rate(failed), note: 'on our side', tone: (failed ?? 0) > 0 ? 'bad' : 'none' },
     { name: 'Replays', value: rate(now?.replaysPerSecond), note: 'sent again, answered again' },
@@ -95,7 +95,9 @@ function Alerts({ snapshot }: { readonly snapshot: OperatorSnapshot | undefined 
   return (
     <>
       <h2>Alerts</h2>
-      {alerts == null ? <p>{snapshot === undefined ? 'Not known yet.' : snapshot.notes.join(' ')}</p> : null}
+      {alerts == null ? (
+        <p>{snapshot === undefined ? 'Not known yet.' : 'Not known: the end of this page says why.'}</p>
+      ) : null}
       {alerts?.length === 0 ? <p class="state succeeded">None fires.</p> : null}
       {alerts == null || alerts.length === 0 ? null : (
         <ul class="alerts">
@@ -186,7 +188,7 @@ function sum(values: readonly (number | null | undefined)[]): number | null {
 
 function rate(value: number | null | undefined): string {
   if (value == null) return UNKNOWN;
-  const digits = value >= 100 ? 0 : value >= 0.1 ? 1 : 2;
+  const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
   return `${Number(value.toFixed(digits))}/s`;
 }
 

@@ -36,12 +36,14 @@ export function WritePage() {
 export function Story({ write, again }: { readonly write: Write; readonly again?: () => void }) {
   const { timeZone } = useCompany();
   const { title, next, tone } = stateInWords(write);
+  const { state, response } = write;
   return (
     <>
       <article class={`outcome ${tone}`}>
         <p>
-          <State state={write.state} /> <strong>{title}</strong>
+          <State state={state} />. {title}
         </p>
+        {state === 'rejected' ? <Because answer={response} /> : null}
         <p>{next}</p>
       </article>
       {again === undefined ? null : <Actions write={write} onDone={again} />}
@@ -78,11 +80,11 @@ export function Story({ write, again }: { readonly write: Write; readonly again?
       <div class="side-by-side">
         <section aria-label="Request">
           <h2>Request</h2>
-          <Json value={write.request} />
+          <Json value={requestOf(write)} otherwise={nothingAsked(write)} />
         </section>
         <section aria-label="Answer">
           <h2>Answer</h2>
-          <Json value={write.response} />
+          <Json value={write.response} otherwise={hasOutcome(write) ? HIDDEN : 'There is none yet.'} />
         </section>
       </div>
       {again === undefined ? null : <ProofOf write={write} />}
@@ -90,13 +92,36 @@ export function Story({ write, again }: { readonly write: Write; readonly again?
   );
 }
 
-/** As it was sent or answered: its text, whatever is in it. */
-function Json({ value }: { readonly value: unknown }) {
+/** As it was sent or answered: its text, whatever is in it. `otherwise`: why there is nothing. */
+function Json({ value, otherwise }: { readonly value: unknown; readonly otherwise: string }) {
+  if (value == null) return <p>{otherwise}</p>;
   return (
     <pre>
-      <code>{value == null ? 'None, or not for you to see.' : JSON.stringify(value, null, 2)}</code>
+      <code>{JSON.stringify(value, null, 2)}</code>
     </pre>
   );
+}
+
+/** Why a rule has rejected the write, as its answer says. */
+function Because({ answer }: { readonly answer: unknown }) {
+  const detail = (answer as { readonly detail?: unknown } | null)?.detail;
+  return typeof detail === 'string' ? <p>{detail}</p> : null;
+}
+
+const HIDDEN = 'It is not for you to see.';
+
+/** The body, and the IDs in the address where there are any. */
+function requestOf({ request }: Write): unknown {
+  const { params, body } = (request ?? {}) as { readonly params?: object; readonly body?: unknown };
+  return request == null || Object.keys(params ?? {}).length > 0 ? request : body;
+}
+
+function nothingAsked({ state }: Write): string {
+  return state === 'cancelled' || state === 'lost' ? 'It is not known.' : HIDDEN;
+}
+
+function hasOutcome({ state }: Write): boolean {
+  return state === 'succeeded' || state === 'rejected' || state === 'cancelled';
 }
 
 /** The entry that the write has posted, where its answer names one. */
@@ -150,7 +175,7 @@ function Actions({ write, onDone }: { readonly write: Write; readonly onDone: ()
           <p>A cancel cannot be taken back.</p>
         </Action>
       ) : null}
-      {event !== undefined && mayRedeliver(company) ? (
+      {event !== undefined && company.hasWebhook && mayRedeliver(company) ? (
         <Action<Event>
           path={`/api/events/${event.id}/redeliver`}
           name="Deliver the event again"
@@ -175,9 +200,10 @@ function Actions({ write, onDone }: { readonly write: Write; readonly onDone: ()
 }
 
 /** Asked for, and not with the page: reading what somebody is paid is told in the security log. */
-function ProofOf({ write: { key, state } }: { readonly write: Write }) {
+function ProofOf({ write }: { readonly write: Write }) {
+  const { key, state } = write;
   const [isAsked, setAsked] = useState(false);
-  if (state !== 'succeeded' && state !== 'rejected' && state !== 'cancelled') return null;
+  if (!hasOutcome(write)) return null;
   return (
     <>
       <h2>Proof</h2>
@@ -186,7 +212,7 @@ function ProofOf({ write: { key, state } }: { readonly write: Write }) {
       ) : (
         <p>
           <button type="button" class="outline" onClick={() => setAsked(true)}>
-            Check the proof that it is in the books
+            {state === 'succeeded' ? 'Check the proof that it is in the books' : 'Check the proof of its record'}
           </button>
         </p>
       )}

@@ -1,5 +1,5 @@
 import { type ComponentChildren, createContext } from 'preact';
-import { useCallback, useContext, useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useCallback, useContext, useEffect, useId, useMemo, useRef, useState } from 'preact/hooks';
 import { ApiError, ask } from '../api.ts';
 import { fieldText } from './field-text.ts';
 import { Problem } from './problem.tsx';
@@ -20,11 +20,22 @@ type Change<T> = {
   readonly onDone: () => void;
 };
 
-const OpenContext = createContext<(change: Change<never>) => void>(() => undefined);
+type Host = {
+  open(change: Change<never>): void;
+  /** How many have been sent. */
+  readonly changes: number;
+};
+
+const HostContext = createContext<Host>({ open: () => undefined, changes: 0 });
+
+/** Counts what has been changed here: whoever shows what may be otherwise now asks again. */
+export function useChanges(): number {
+  return useContext(HostContext).changes;
+}
 
 /** A button that opens the dialog of a change. `name`: on the button. */
 export function Action<T>({ name, ...change }: Change<T> & { readonly name: string }) {
-  const open = useContext(OpenContext);
+  const { open } = useContext(HostContext);
   return (
     <button type="button" class={change.isGrave ? 'outline grave' : 'outline'} onClick={() => open(change)}>
       {name}
@@ -35,16 +46,20 @@ export function Action<T>({ name, ...change }: Change<T> & { readonly name: stri
 /** Holds the dialog beside the page: what the API has answered stays to be read when the button is gone. */
 export function ActionHost({ children }: { readonly children: ComponentChildren }) {
   const [change, setChange] = useState<Change<never>>();
+  const [changes, setChanges] = useState(0);
+  const host = useMemo(() => ({ open: setChange, changes }), [changes]);
   const close = useCallback(() => {
     setChange(undefined);
     // Where the button is gone with what it was for, the keyboard goes on in the page.
     setTimeout(() => document.activeElement === document.body && document.getElementById('main')?.focus());
   }, []);
   return (
-    <OpenContext.Provider value={setChange}>
+    <HostContext.Provider value={host}>
       {children}
-      {change === undefined ? null : <ChangeDialog change={change} onClose={close} />}
-    </OpenContext.Provider>
+      {change === undefined ? null : (
+        <ChangeDialog change={change} onSent={() => setChanges((n) => n + 1)} onClose={close} />
+      )}
+    </HostContext.Provider>
   );
 }
 
@@ -54,12 +69,14 @@ type Sent =
   | { readonly state: 'refused'; readonly error: ApiError }
   | { readonly state: 'done'; readonly answer: ComponentChildren };
 
+type Dialog = { readonly change: Change<never>; onSent(): void; onClose(): void };
+
 /**
  * Says what will happen, and sends when it is confirmed and at no other time: neither twice for two clicks, nor again by itself.
  *
  * The routes that it is for need no Idempotency-Key: a decision, a cancel or a pause that is sent again is the same one.
  */
-function ChangeDialog({ change, onClose }: { readonly change: Change<never>; readonly onClose: () => void }) {
+function ChangeDialog({ change, onSent, onClose }: Dialog) {
   const { path, title, children, confirm, withComment = false, isGrave = false, answered, onDone } = change;
   const dialog = useRef<HTMLDialogElement>(null);
   const [sent, setSent] = useState<Sent>({ state: 'asking' });
@@ -83,6 +100,7 @@ function ChangeDialog({ change, onClose }: { readonly change: Change<never>; rea
     } finally {
       isSending.current = false;
       onDone();
+      onSent();
     }
   };
   const isBusy = sent.state === 'sending';
@@ -94,7 +112,7 @@ function ChangeDialog({ change, onClose }: { readonly change: Change<never>; rea
       onClose={onClose}
     >
       <article>
-        <h2 id={`${id}-title`}>{title}</h2>
+        <h2 id={`${id}-title`}>{sent.state === 'done' ? 'The API has answered' : title}</h2>
         {sent.state === 'done' ? null : children}
         <form onSubmit={(event) => void submit(event)}>
           {withComment && sent.state !== 'done' ? (
@@ -104,11 +122,7 @@ function ChangeDialog({ change, onClose }: { readonly change: Change<never>; rea
             </label>
           ) : null}
           <div aria-live="polite">
-            {sent.state === 'done' ? (
-              <p>
-                <strong>The API has answered.</strong> {sent.answer}
-              </p>
-            ) : null}
+            {sent.state === 'done' ? <p>{sent.answer}</p> : null}
             {sent.state === 'refused' ? <Problem error={sent.error} isSent /> : null}
           </div>
           <footer class="choices">

@@ -37,10 +37,10 @@ export function Chart({
       <figcaption>
         <strong>{title}</strong>
         <ul class="legend">
-          {lines.map(({ name, tone, values }) => (
+          {lines.map(({ name, tone }) => (
             <li key={name} class="line">
               <span class={`swatch ${tone}`} aria-hidden="true" />
-              {name} <span class="value">{text(values.at(-1) ?? null)}</span>
+              {name}
             </li>
           ))}
         </ul>
@@ -121,6 +121,13 @@ function useIsDark(): boolean {
   return isDark;
 }
 
+/** A value between two that are not known is no line: it is drawn as a point. */
+function onItsOwn(plot: uPlot, series: number): number[] {
+  const values = plot.data[series] ?? [];
+  const isKnown = (i: number) => values[i] != null;
+  return [...values.keys()].filter((i) => isKnown(i) && !isKnown(i - 1) && !isKnown(i + 1));
+}
+
 function optionsOf(element: HTMLElement, lines: readonly Line[], text: Shown['text']): uPlot.Options {
   const style = getComputedStyle(element);
   const colour = (name: string) => style.getPropertyValue(`--${name}`).trim();
@@ -147,7 +154,7 @@ function optionsOf(element: HTMLElement, lines: readonly Line[], text: Shown['te
         stroke: colour(tone),
         width: tone === 'bad' ? 3 : 2,
         dash: DASHES[tone],
-        points: { show: false },
+        points: { show: true, size: 6, filter: onItsOwn },
         spanGaps: false,
       })),
     ],

@@ -7,6 +7,8 @@ export type Company = {
   readonly timeZone: string;
   /** In which it keeps its books; undefined for who may not read the settings. */
   readonly currency: string | undefined;
+  /** False, too, for who may not read the settings. */
+  readonly hasWebhook: boolean;
   readonly roles: readonly string[];
   /** Empty until it is known. */
   readonly userId: string;
@@ -16,6 +18,7 @@ export const CompanyContext = createContext<Company>({
   name: '',
   timeZone: 'UTC',
   currency: undefined,
+  hasWebhook: false,
   roles: [],
   userId: '',
 });

@@ -11,8 +11,14 @@ export function Decide({ write, onDone }: { readonly write: Write; readonly onDo
   const path = `/api/writes/${encodeURIComponent(write.key)}`;
   const amount = amountAskedFor(write.request);
   const what = `${write.operation ?? 'the write'}${amount === undefined ? '' : ` of ${amount}`} under the key ${write.key}`;
-  const answered = (now: Write) =>
-    now.state === 'pending_approval' ? 'Your decision is recorded. The write waits for more.' : stateInWords(now).title;
+  const answered = (now: Write) => (
+    <>
+      {now.state === 'pending_approval'
+        ? 'Your decision is recorded. The write waits for more.'
+        : stateInWords(now).title}{' '}
+      <a href={`/console/writes/${encodeURIComponent(write.key)}`}>Its page</a> has all of it.
+    </>
+  );
   return (
     <>
       <Action<Write>

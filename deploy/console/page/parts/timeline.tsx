@@ -1,6 +1,7 @@
 import type { Write } from '../../../client/src/generated/types.ts';
 import { afterText, instantText } from '../time.ts';
 import { EVENTS } from '../words.ts';
+import { Person } from './person.tsx';
 import { Pointers } from './problem.tsx';
 
 type Item = Write['timeline'][number];
@@ -27,11 +28,18 @@ export function Timeline({
             <span class="after">{afterText(Date.parse(item.at) - begin)}</span>
             <span class="what">
               {EVENTS[item.kind]}
-              {item.detail === undefined ? null : <span class="detail">{item.detail}</span>}
+              <Who item={item} />
+              {item.detail === undefined || item.kind === 'conflicted' ? null : (
+                <span class="detail">{item.detail}</span>
+              )}
               <Differences item={item} />
             </span>
             <time dateTime={item.at}>{instantText(item.at, timeZone)}</time>
-            {item.requestId === undefined ? null : <code class="request">{item.requestId}</code>}
+            {item.requestId === undefined || !REQUESTS.includes(item.kind) ? null : (
+              <span class="request">
+                request <code>{item.requestId}</code>
+              </span>
+            )}
           </li>
         ))}
       </ol>
@@ -52,21 +60,53 @@ function Differences({ item: { kind, differences } }: { readonly item: Item }) {
   );
 }
 
-/** Milliseconds and days are on one axis: the distance from the first request grows with the logarithm of the time. */
+/** What somebody has sent; what came of it has the request's ID as well. */
+const REQUESTS: readonly Item['kind'][] = ['requested', 'replayed', 'conflicted', 'cancelled'];
+
+/** Who has decided; the page tells of whoever has sent the write. */
+function Who({ item: { kind, userId } }: { readonly item: Item }) {
+  if (userId === undefined || (kind !== 'approved' && kind !== 'disapproved')) return null;
+  return (
+    <>
+      {' by '}
+      <Person id={userId} />
+    </>
+  );
+}
+
+/** What changes the outcome lies above what happens beside it at the same moment. */
+const BESIDE: readonly Item['kind'][] = ['started', 'event_recorded', 'replayed'];
+
+const MARKS = [
+  { ms: 1, text: '1 ms' },
+  { ms: 10, text: '10 ms' },
+  { ms: 100, text: '100 ms' },
+  { ms: 1_000, text: '1 s' },
+  { ms: 10_000, text: '10 s' },
+  { ms: 60_000, text: '1 min' },
+  { ms: 600_000, text: '10 min' },
+  { ms: 3_600_000, text: '1 h' },
+  { ms: 86_400_000, text: '1 day' },
+];
+
+/**
+ * Milliseconds and days are on one axis: the distance from the first request grows with the logarithm of the time. In per cent of the
+ * width, so that its texts are as large on a phone.
+ */
 function Axis({ items, begin }: { readonly items: readonly Item[]; readonly begin: number }) {
   const last = Math.max(...items.map(({ at }) => Date.parse(at) - begin), 10);
-  const place = (ms: number) => 12 + (Math.log10(1 + Math.max(0, ms)) / Math.log10(1 + last)) * 976;
-  const marks = [1, 10, 100, 1_000, 10_000, 60_000, 600_000, 3_600_000, 86_400_000].filter((ms) => ms <= last);
+  const place = (ms: number) => 2 + (Math.log10(1 + Math.max(0, ms)) / Math.log10(1 + last)) * 96;
+  const bottomUp = items.toSorted((a, b) => Number(BESIDE.includes(b.kind)) - Number(BESIDE.includes(a.kind)));
   return (
-    <svg class="axis" viewBox="0 0 1000 44" aria-hidden="true" focusable="false">
-      <line x1="12" y1="16" x2="988" y2="16" />
-      {marks.map((ms) => (
-        <text key={ms} x={place(ms)} y="40" text-anchor={place(ms) > 950 ? 'end' : 'middle'}>
-          {afterText(ms)}
+    <svg class="axis" aria-hidden="true" focusable="false">
+      <line x1="2%" y1="16" x2="98%" y2="16" />
+      {MARKS.filter(({ ms }) => ms <= last).map(({ ms, text }) => (
+        <text key={ms} x={`${place(ms)}%`} y="40" text-anchor={place(ms) > 94 ? 'end' : 'middle'}>
+          {text}
         </text>
       ))}
-      {items.map((item, i) => (
-        <circle key={`${item.at} ${i}`} class={item.kind} cx={place(Date.parse(item.at) - begin)} cy="16" r="7" />
+      {bottomUp.map((item, i) => (
+        <circle key={`${item.at} ${i}`} class={item.kind} cx={`${place(Date.parse(item.at) - begin)}%`} cy="16" r="7" />
       ))}
     </svg>
   );

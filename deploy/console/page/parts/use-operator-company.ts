@@ -12,6 +12,7 @@ export function useOperatorCompany(companyId: string): Company {
     name: company?.name ?? (isLoading ? '…' : companyId),
     timeZone: company?.timeZone ?? 'UTC',
     currency: undefined,
+    hasWebhook: false,
     roles: [],
     userId: '',
   };
