@@ -41,6 +41,8 @@ export async function registerConsole(app: FastifyInstance, config: ApiConfig): 
       const page = async (_request: unknown, reply: FastifyReply) => {
         if (!isBuilt)
           throw new ApiProblem('route_not_found', { detail: 'The console is not built: npm run build makes it.' });
+        // It names the files of this build: a browser that kept it would ask for those of the build before.
+        reply.header('cache-control', 'no-cache');
         return reply.sendFile('index.html', folder, { cacheControl: false, immutable: false });
       };
       // What was there under another build is not the page.

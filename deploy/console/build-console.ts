@@ -20,7 +20,7 @@ export async function buildConsole(folder: string): Promise<readonly BuiltFile[]
     format: 'esm',
     splitting: true,
     minify: true,
-    target: ['es2022', 'chrome111', 'firefox115', 'safari16.4'],
+    target: ['es2022', 'chrome120', 'firefox124', 'safari17.4'],
     jsx: 'automatic',
     jsxImportSource: 'preact',
     charset: 'utf8',

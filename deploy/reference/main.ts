@@ -9,9 +9,10 @@ import { GENERAL_LEDGER } from '../../api/exports/routes.ts';
 import { readsOf } from '../../api/openapi/document.ts';
 import { errorCatalog } from '../../api/openapi/error-catalog.ts';
 import { keepGenerated } from '../cli/generated.ts';
+import { consoleOperations } from './console-operations.ts';
 import { errorsPage } from './errors-page.ts';
 import { operationsPage } from './operations-page.ts';
-import { rolesOfOperations, rolesPage } from './roles-page.ts';
+import { rolesPage } from './roles-page.ts';
 import { sealExample } from './seal-example.ts';
 import { entriesOfOperations, operationsByRoute, tableOfControls, withSections } from './sections.ts';
 
@@ -39,7 +40,7 @@ const files = [
   withSections('README.md', { operations: operationsByRoute(OPERATIONS) }),
   withSections('docs/books.md', { entries: entriesOfOperations(OPERATIONS), controls: tableOfControls(CONTROLS) }),
   withSections('docs/seal-format.md', { example: sealExample() }),
-  { path: 'deploy/console/page/generated/operation-roles.ts', text: rolesOfOperations(OPERATIONS) },
+  { path: 'deploy/console/page/generated/operations.ts', text: consoleOperations(OPERATIONS, readsOf(OPERATIONS)) },
 ];
 
 keepGenerated(files, { command: 'npm run reference', check: process.argv.includes('--check') });

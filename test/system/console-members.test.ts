@@ -190,7 +190,7 @@ describe('a write that waits for its approval', () => {
     expect(sent).toEqual([]);
     await page.getByRole('button', { name: 'Reject' }).click();
     await page.getByRole('button', { name: 'Reject it' }).click();
-    await page.getByRole('dialog').getByText('A rule refused it, and nothing was booked.').waitFor();
+    await page.getByRole('dialog').getByText('Somebody refused to approve it: it never happens.').waitFor();
     // Who has asked may cancel, and not decide.
     const asker = await openAt('/console/writes/cancel-me', { role: 'accountant' });
     await asker.page.getByRole('button', { name: 'Cancel' }).click();

@@ -39,7 +39,7 @@ test('a script in any text field of any write is shown as text, on each page tha
     const changed = withScript(schema, body, (pointer) => fields.add(`${id.split(':')[0]}${pointer}`));
     const answer = await demo.owner.post(path, changed, { method, key });
     // A rule may still refuse it: then that is what is shown.
-    expect([id, answer.status < 500, answer.json.code]).not.toEqual([id, true, 'validation_failed']);
+    expect([id, answer.status < 500, answer.json.code !== 'validation_failed']).toEqual([id, true, true]);
     keys.push(key);
   }
   expect(fields.size).toBeGreaterThan(30);

@@ -51,6 +51,7 @@ describe('the console', () => {
     const { headers } = await fetch(`${system.url}/console/`);
     expect(headers.get('content-security-policy')).toContain("default-src 'none'; script-src 'self'; style-src 'self'");
     expect(await page.title()).toBe('Find a write – AccuBooks console');
+    expect(headers.get('cache-control')).toBe('no-cache');
     expect((await fetch(`${system.url}/console/assets/main-OLD.js`)).status).toBe(404);
     expect(faults).toEqual([]);
     await close();

@@ -1,5 +1,5 @@
 import type { Problem, ProblemCode } from '../../client/src/generated/types.ts';
-import { currentSession, operatorSession } from './session.ts';
+import { currentSession, endSession, kindFor, operatorSession } from './session.ts';
 
 /** What the API has refused, or that it could not be reached (status 0). */
 export class ApiError extends Error {
@@ -27,7 +27,11 @@ export async function ask<T>(
   { signal, send }: { readonly signal?: AbortSignal; readonly send?: Sending } = {},
 ): Promise<T> {
   const response = await request(path, { ...(signal && { signal }), ...(send && { send }) });
-  return (await response.json()) as T;
+  try {
+    return (await response.json()) as T;
+  } catch (error) {
+    throw unanswered(error, { signal, send });
+  }
 }
 
 /** A text of several pages, each of which names the next in its `Link` header, such as the results of a batch. */
@@ -45,7 +49,14 @@ export async function askText(
   return new Blob(parts);
 }
 
-type Asking = { readonly signal?: AbortSignal; readonly send?: Sending; readonly accept?: string };
+type Asking = {
+  readonly signal?: AbortSignal | undefined;
+  readonly send?: Sending | undefined;
+  readonly accept?: string;
+};
+
+/** A read that takes longer is given up, and asked again when it is time to; but not a file. */
+const READ_LIMIT_MS = 20_000;
 
 async function request(path: string, { signal, send, accept }: Asking): Promise<Response> {
   const headers: Record<string, string> = {
@@ -57,24 +68,45 @@ async function request(path: string, { signal, send, accept }: Asking): Promise<
   try {
     response = await fetch(path, {
       headers,
-      ...(signal === undefined ? {} : { signal }),
+      ...(send === undefined && accept === undefined
+        ? { signal: orLate(signal) }
+        : signal === undefined
+          ? {}
+          : { signal }),
       ...(send === undefined ? {} : { method: send.method }),
       ...(send?.body === undefined ? {} : { body: JSON.stringify(send.body) }),
     });
   } catch (error) {
-    if (signal?.aborted) throw error;
-    throw new ApiError(0, { detail: send === undefined ? NO_ANSWER : NOT_KNOWN });
+    throw unanswered(error, { signal, send });
   }
   if (response.ok) return response;
-  throw new ApiError(response.status, await response.json().catch(() => ({})));
+  throw await refusalOf(path, response);
+}
+
+/** What the API says of a request that it refuses. A token that it takes no more signs out. */
+export async function refusalOf(path: string, response: Response): Promise<ApiError> {
+  const error = new ApiError(response.status, await response.json().catch(() => ({})));
+  if (response.status === 401) endSession(kindFor(path), `You have been signed out: ${error.message}`);
+  return error;
+}
+
+/** A request that got no answer, or not all of it. What has been left by `signal` is nobody's any more. */
+function unanswered(error: unknown, { signal, send }: Pick<Asking, 'signal' | 'send'>): unknown {
+  if (signal?.aborted) return error;
+  return new ApiError(0, { detail: send === undefined ? NO_ANSWER : NOT_KNOWN });
+}
+
+function orLate(signal: AbortSignal | undefined): AbortSignal {
+  const late = AbortSignal.timeout(READ_LIMIT_MS);
+  return signal === undefined ? late : AbortSignal.any([signal, late]);
 }
 
 const NO_ANSWER = 'The API does not answer. Is it running?';
 const NOT_KNOWN =
   'The API has not answered, so it is not known whether it has received this. Sending it again is safe: it happens once.';
 
-/** What operators see is asked for as an operator, everything else as a member. */
+/** With the token that the page was loaded with. */
 export function signedHeaders(path: string): Record<string, string> {
-  const token = (path.startsWith('/operator/') ? operatorSession() : currentSession())?.token;
+  const token = (kindFor(path) === 'operator' ? operatorSession() : currentSession())?.token;
   return token === undefined ? {} : { authorization: `Bearer ${token}` };
 }

@@ -1,6 +1,6 @@
 import type { ComponentType } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
-import lazy, { ErrorBoundary } from 'preact-iso/lazy';
+import { useEffect } from 'preact/hooks';
+import lazy from 'preact-iso/lazy';
 import { LocationProvider, Route, Router, useLocation } from 'preact-iso/router';
 import { AccountPage } from './pages/account.tsx';
 import { ApprovalsPage } from './pages/approvals.tsx';
@@ -12,17 +12,28 @@ import { FindPage } from './pages/find.tsx';
 import { OperatorCompaniesPage } from './pages/operator-companies.tsx';
 import { OperatorWritePage } from './pages/operator-write.tsx';
 import { OperatorWritesPage } from './pages/operator-writes.tsx';
-import { SignInAlso, SignInPage } from './pages/sign-in.tsx';
+import { SignInAlso, SignInByLink, SignInPage } from './pages/sign-in.tsx';
 import { WritePage } from './pages/write.tsx';
 import { ActionHost, useChanges } from './parts/action.tsx';
+import { Boundary, FailedPage } from './parts/boundary.tsx';
 import { type Company, CompanyContext, useCompany } from './parts/company.tsx';
 import { useAnswer } from './parts/use-answer.ts';
 import { useDocumentTitle } from './parts/use-document-title.ts';
 import type { Page } from './parts/use-pages.ts';
-import { currentSession, isBack, operatorSession, signInByLink, signOut } from './session.ts';
+import { currentSession, isBack, linkedTokens, operatorSession, signOut } from './session.ts';
 
 /** With the charts, which no other page needs. */
-const NowPage = lazy(() => import('./pages/now.tsx').then((page) => page.NowPage));
+const NowPage = lazy(() =>
+  import('./pages/now.tsx').then(
+    (page) => page.NowPage,
+    () => FailedPage,
+  ),
+);
+
+/** As a browser does for a page of its own: the keyboard goes on there, and a screen reader says what it is. */
+function focusOnPage(): void {
+  document.getElementById('main')?.focus();
+}
 
 type PageOf = { readonly path: string; readonly component: ComponentType; readonly isOfOperators?: true };
 
@@ -56,21 +67,12 @@ function shownFor({ path, component, isOfOperators }: PageOf): ComponentType {
 
 /** The frame of every page: who is signed in, where one may go, and the page itself. */
 export function App() {
-  const [isSignedIn, setSignedIn] = useState(!isBack() && (currentSession() ?? operatorSession()) !== undefined);
-  useEffect(() => {
-    // Such a link may be opened where the console is open already: then only the end of its address changes.
-    const byLink = () => signInByLink() && setSignedIn(true);
-    addEventListener('hashchange', byLink);
-    return () => removeEventListener('hashchange', byLink);
-  }, []);
-  if (!isSignedIn) return <SignInPage onSignedIn={() => setSignedIn(true)} />;
-  const leave = () => {
-    signOut();
-    setSignedIn(false);
-  };
+  const link = linkedTokens();
+  if (link !== undefined) return <SignInByLink tokens={link} />;
+  if (isBack() || (currentSession() ?? operatorSession()) === undefined) return <SignInPage />;
   return (
     <LocationProvider scope="/console">
-      <SignedIn onSignOut={leave} />
+      <SignedIn />
     </LocationProvider>
   );
 }
@@ -83,7 +85,8 @@ type Settings = {
   readonly webhookUrl: string | null;
 };
 
-function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
+function SignedIn() {
+  const { path } = useLocation();
   const isMember = currentSession() !== undefined;
   const me = useAnswer<Me>(isMember ? '/api/me' : undefined);
   const settings = useAnswer<Settings>(isMember ? '/api/company/settings' : undefined);
@@ -96,26 +99,22 @@ function SignedIn({ onSignOut }: { readonly onSignOut: () => void }) {
     roles: me.data?.roles ?? [],
     userId: me.data?.userId ?? '',
   };
-  const isRefused = me.error?.status === 401;
-  useEffect(() => {
-    if (isRefused) onSignOut();
-  }, [isRefused, onSignOut]);
   return (
     <CompanyContext.Provider value={company}>
       <ActionHost>
         <a class="skip" href="#main">
           Skip to the content
         </a>
-        <Navigation onSignOut={onSignOut} name={company.name} person={me.data?.email} />
+        <Navigation name={company.name} person={me.data?.email} />
         <main id="main" class="container" tabIndex={-1}>
-          <ErrorBoundary>
-            <Router>
+          <Boundary path={path}>
+            <Router onRouteChange={focusOnPage}>
               {PAGES.map((page) => (
                 <Route key={page.path} path={page.path} component={shownFor(page)} />
               ))}
               <Route default component={NothingHere} />
             </Router>
-          </ErrorBoundary>
+          </Boundary>
         </main>
       </ActionHost>
     </CompanyContext.Provider>
@@ -143,7 +142,7 @@ const OPERATOR_PLACES = [
 
 type Who = { readonly name: string; readonly person: string | null | undefined };
 
-function Navigation({ onSignOut, name, person }: Who & { readonly onSignOut: () => void }) {
+function Navigation({ name, person }: Who) {
   const { path } = useLocation();
   const waitingForMe = `/api/approvals?waitingFor=me&limit=${COUNTED}`;
   const { roles } = useCompany();
@@ -187,7 +186,7 @@ function Navigation({ onSignOut, name, person }: Who & { readonly onSignOut: () 
             <small>{person ?? '\u00a0'}</small>
           </li>
           <li>
-            <button type="button" class="outline secondary" onClick={onSignOut}>
+            <button type="button" class="outline secondary" onClick={signOut}>
               Sign out
             </button>
           </li>

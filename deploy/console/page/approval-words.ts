@@ -1,4 +1,5 @@
 import type { Write } from '../../client/src/generated/types.ts';
+import { OPERATIONS } from './generated/operations.ts';
 import { type Minor, minorOf, moneyText } from './money.ts';
 
 type Waiting = Pick<Write, 'actor' | 'approvals' | 'demands' | 'state'>;
@@ -27,13 +28,42 @@ export function demandInWords({ count, given, roles }: NonNullable<Waiting['dema
   return `${given} of ${count} ${count === 1 ? 'approval' : 'approvals'} by ${roles.map((role) => role.replaceAll('_', ' ')).join(' or ')}`;
 }
 
-/** The amount that a request names, with its currency; undefined where it names none. */
+/** The amounts that a request names, each with its currency; undefined where it names none. Of an entry: its debits. */
 export function amountAskedFor(request: unknown): string | undefined {
-  const { amount, currency } = ((request as { body?: unknown } | null)?.body ?? {}) as {
-    amount?: unknown;
-    currency?: unknown;
-  };
-  const isAmount = typeof amount === 'number' || typeof amount === 'string';
-  if (!isAmount || typeof currency !== 'string' || minorOf(amount as Minor) === undefined) return undefined;
+  const { amount, currency, lines } = ((request as { body?: unknown } | null)?.body ?? {}) as Asked;
+  if (amount !== undefined) return amountText(amount, currency);
+  if (!Array.isArray(lines)) return undefined;
+  const debits = new Map<string, bigint>();
+  for (const line of lines as readonly Asked[]) {
+    const minor = minorOf(line?.amount as Minor);
+    if (minor === undefined || typeof line.currency !== 'string') return undefined;
+    debits.set(line.currency, (debits.get(line.currency) ?? 0n) + (minor > 0n ? minor : 0n));
+  }
+  const texts = [...debits].map(([of, sum]) => `${moneyText(String(sum), of)} ${of}`);
+  return texts.length === 0 ? undefined : texts.join(', ');
+}
+
+type Asked = { readonly amount?: unknown; readonly currency?: unknown; readonly lines?: unknown };
+
+function amountText(amount: unknown, currency: unknown): string | undefined {
+  if (typeof currency !== 'string' || minorOf(amount as Minor) === undefined) return undefined;
   return `${moneyText(amount as Minor, currency)} ${currency}`;
+}
+
+/** Where to read what a write changes; undefined where it makes something new. */
+export function changedPath({ operation, request }: Pick<Write, 'operation' | 'request'>): string | undefined {
+  const params = (request as { params?: Readonly<Record<string, unknown>> } | null)?.params ?? {};
+  const path = OPERATIONS[operation ?? '']?.about?.replace(/:(\w+)/, (_, name) =>
+    encodeURIComponent(String(params[name] ?? '')),
+  );
+  return path?.endsWith('/') ? undefined : path;
+}
+
+/** What a person knows a resource by: its number or name, and its amount. */
+export function headline(resource: Readonly<Record<string, unknown>>): string {
+  const name = ['number', 'entryNumber', 'name', 'email', 'sku', 'year', 'id']
+    .map((member) => resource[member])
+    .find((value) => typeof value === 'string' || typeof value === 'number');
+  const amount = ['total', 'amount'].map((member) => amountText(resource[member], resource['currency'])).find(Boolean);
+  return [name, amount].filter((text) => text !== undefined).join(', ');
 }

@@ -1,16 +1,13 @@
 import * as oauth from 'oauth4webapi';
 import type { ConsoleConfig } from '../../../api/console/routes.ts';
-import { signIn } from './session.ts';
+import { faultOf, type Kind, signIn } from './session.ts';
 
 export type Provider = NonNullable<ConsoleConfig['signIn']>;
-
-/** As whom somebody signs in: each has an audience of its own. */
-export type SignInAs = 'member' | 'operator';
 
 const STARTED = 'accubooks-console-sign-in';
 
 /** What is kept in this tab while somebody is at the provider. */
-type Started = { readonly verifier: string; readonly state: string; readonly returnTo: string };
+type Started = { readonly as: Kind; readonly verifier: string; readonly state: string; readonly returnTo: string };
 
 const redirectUri = () => `${location.origin}/console/signed-in`;
 
@@ -18,11 +15,12 @@ const redirectUri = () => `${location.origin}/console/signed-in`;
  * Leaves for the identity provider: the code flow of a client without a secret, with PKCE (RFC 7636, RFC 9700). The audience is asked
  * for in both ways that providers know: as a resource, where it is a URI (RFC 8707), and as `audience`.
  */
-export async function leaveForProvider(provider: Provider, as: SignInAs): Promise<void> {
+export async function leaveForProvider(provider: Provider, as: Kind): Promise<void> {
   const server = await discover(provider);
   const { audience, operatorAudience } = provider;
   const asked = as === 'member' ? audience : (operatorAudience ?? audience);
-  const started = {
+  const started: Started = {
+    as,
     ...{ verifier: oauth.generateRandomCodeVerifier(), state: oauth.generateRandomState() },
     returnTo: location.pathname + location.search,
   };
@@ -44,7 +42,7 @@ export async function comeBack(provider: Provider): Promise<void> {
   sessionStorage.removeItem(STARTED);
   history.replaceState(null, '', '/console/');
   if (kept === null) throw new Error('This tab has not begun to sign in. Sign in again.');
-  const { verifier, state, returnTo } = JSON.parse(kept) as Started;
+  const { as, verifier, state, returnTo } = JSON.parse(kept) as Started;
   const server = await discover(provider);
   const client = { client_id: provider.clientId };
   const parameters = oauth.validateAuthResponse(server, client, address, state);
@@ -52,8 +50,10 @@ export async function comeBack(provider: Provider): Promise<void> {
     ...([server, client, oauth.None(), parameters, redirectUri(), verifier] as const),
   );
   const { access_token: token } = await oauth.processAuthorizationCodeResponse(server, client, response);
-  signIn(token);
+  const fault = faultOf(token);
+  if (fault !== undefined) throw new Error(`The provider has given a token of no use here. ${fault}`);
   history.replaceState(null, '', returnTo);
+  signIn({ [as]: token });
 }
 
 async function discover({ issuer }: Provider): Promise<oauth.AuthorizationServer> {

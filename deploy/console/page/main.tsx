@@ -1,7 +1,7 @@
 import { render } from 'preact';
 import { App } from './app.tsx';
-import { signInByLink } from './session.ts';
+import { watchSession } from './session.ts';
 import './style.css';
 
-signInByLink();
+watchSession();
 render(<App />, document.body);

@@ -18,7 +18,8 @@ export function moneyText(amount: Minor, currency: string): string {
 
 /** Undefined for what is no whole number. */
 export function minorOf(amount: Minor): bigint | undefined {
-  const isWhole = typeof amount === 'number' ? Number.isSafeInteger(amount) : /^-?\d+$/.test(amount);
+  const isWhole =
+    typeof amount === 'number' ? Number.isSafeInteger(amount) : typeof amount === 'string' && /^-?\d+$/.test(amount);
   return isWhole ? BigInt(amount) : undefined;
 }
 

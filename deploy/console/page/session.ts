@@ -1,54 +1,115 @@
-/** Who has signed in, for as long as this tab is open: a token is in no place that another tab or a later visit reads. */
-const MEMBER = 'accubooks-console-token';
-const OPERATOR = 'accubooks-console-operator-token';
+/**
+ * Who has signed in, for as long as this tab is open: a token is in no place that another tab reads. Tokens are read once, when the
+ * page is loaded. Whoever signs in or out loads the page anew, so that no page acts with another token than the one that it was
+ * shown for.
+ */
+export type Kind = 'member' | 'operator';
 
-export type Session = {
-  readonly token: string;
-  /** Undefined for an operator. */
-  readonly companyId: string | undefined;
-  readonly expiresAtMs: number;
+const PLACES: Readonly<Record<Kind, string>> = {
+  member: 'accubooks-console-token',
+  operator: 'accubooks-console-operator-token',
 };
+const KINDS: readonly Kind[] = ['member', 'operator'];
+/** Why somebody has to sign in again, for the page that is loaded next. */
+const NOTICE = 'accubooks-console-notice';
 
-/** Takes the tokens of a link that signs in (`#token=…&operator=…`), and removes them from the address. False where there is none. */
-export function signInByLink(): boolean {
-  const given = new URLSearchParams(location.hash.slice(1));
-  const tokens = [given.get('token'), given.get('operator')].filter((token) => token !== null);
-  if (tokens.length === 0) return false;
-  history.replaceState(null, '', location.pathname + location.search);
-  for (const token of tokens) signIn(token);
-  return true;
-}
+export type Session = { readonly token: string; readonly expiresAtMs: number };
+export type Tokens = Readonly<Partial<Record<Kind, string>>>;
 
-/** As a member or as an operator, whichever the token is of: only a member's names a company. */
-export function signIn(token: string): void {
-  const isMembers = claimsOf(token)?.company_id !== undefined;
-  sessionStorage.setItem(isMembers ? MEMBER : OPERATOR, token.trim());
-}
+const held: Tokens = stored();
 
-export function signOut(): void {
-  sessionStorage.removeItem(MEMBER);
-  sessionStorage.removeItem(OPERATOR);
-}
-
-/** The member. Undefined where none has signed in, or the token has expired. Its claims are only shown: the API alone verifies them. */
+/** The member. Undefined where none has signed in. The claims of a token are only shown: the API alone verifies them. */
 export function currentSession(): Session | undefined {
-  return sessionAt(MEMBER);
+  return sessionOf(held.member);
 }
 
 /** The operator, likewise. */
 export function operatorSession(): Session | undefined {
-  return sessionAt(OPERATOR);
+  return sessionOf(held.operator);
 }
 
-function sessionAt(place: string): Session | undefined {
-  const token = sessionStorage.getItem(place);
-  const claims = token === null ? undefined : claimsOf(token);
-  if (token === null || claims === undefined || hasExpired(claims)) return undefined;
-  return { token, companyId: claims.company_id, expiresAtMs: claims.exp * 1000 };
+/** Whose token a request has to have: what operators see is asked for as an operator, everything else as a member. */
+export function kindFor(path: string): Kind {
+  return path.startsWith('/operator/') ? 'operator' : 'member';
 }
+
+/** Ends with the first token that expires, and with a page that the browser had kept for its Back button and that is another's. */
+export function watchSession(): void {
+  for (const kind of KINDS) {
+    const expiresAtMs = sessionOf(held[kind])?.expiresAtMs ?? 0;
+    // biome-ignore lint/plugin: a token names points in time.
+    const leftMs = Math.max(0, expiresAtMs - Date.now());
+    if (leftMs <= LONGEST_MS) setTimeout(() => endSession(kind, 'Your sign-in has expired.'), leftMs);
+  }
+  addEventListener('pageshow', ({ persisted }) => {
+    const now = stored();
+    if (persisted && KINDS.some((kind) => now[kind] !== held[kind])) location.reload();
+  });
+  // Where the console is open already, such a link changes only the end of its address.
+  addEventListener('hashchange', () => linkedTokens() !== undefined && location.reload());
+}
+
+/** The longest that a timer can wait. */
+const LONGEST_MS = 2 ** 31 - 1;
+
+/** Signs in with these tokens, and out with those of `instead`, and loads the page anew. */
+export function signIn(tokens: Tokens, { instead = false }: { readonly instead?: boolean } = {}): void {
+  for (const kind of KINDS) {
+    const token = tokens[kind];
+    if (token !== undefined) sessionStorage.setItem(PLACES[kind], token);
+    else if (instead) sessionStorage.removeItem(PLACES[kind]);
+  }
+  location.reload();
+}
+
+export function signOut(): void {
+  for (const kind of KINDS) sessionStorage.removeItem(PLACES[kind]);
+  location.replace('/console/');
+}
+
+/** The token is taken no more: whoever had it is asked to sign in again, on the page where they are. */
+export function endSession(kind: Kind, why: string): void {
+  // Another page of this tab may have signed in since.
+  if (held[kind] === undefined || stored()[kind] !== held[kind]) return;
+  sessionStorage.removeItem(PLACES[kind]);
+  sessionStorage.setItem(NOTICE, why);
+  location.reload();
+}
+
+/** Why somebody has to sign in again, once. */
+export function takeNotice(): string | undefined {
+  const notice = sessionStorage.getItem(NOTICE) ?? undefined;
+  sessionStorage.removeItem(NOTICE);
+  return notice;
+}
+
+/** The tokens of a link that signs in (`#token=…&operator=…`), by whose they are. Undefined where the address is none. */
+export function linkedTokens(): Tokens | undefined {
+  const given = new URLSearchParams(location.hash.slice(1));
+  const tokens = [given.get('token'), given.get('operator')].filter((token) => token !== null);
+  return tokens.length === 0 ? undefined : byKind(tokens);
+}
+
+/** Only a member's token names a company. */
+export function byKind(tokens: readonly string[]): Tokens {
+  return Object.fromEntries(
+    tokens.map((token) => [claimsOf(token)?.company_id === undefined ? 'operator' : 'member', token.trim()]),
+  );
+}
+
+/** Whether somebody has signed in whom these tokens are not of. */
+export function isSomebodyElse(tokens: Tokens): boolean {
+  return KINDS.some((kind) => {
+    const is = sessionOf(held[kind]) && claimsOf(held[kind] ?? '');
+    const other = claimsOf(tokens[kind] ?? '');
+    return is !== undefined && (is.sub !== other?.sub || is.company_id !== other?.company_id);
+  });
+}
+
+type Claims = { readonly exp: number; readonly sub?: string; readonly company_id?: string };
 
 /** Undefined for what is no JWT. */
-export function claimsOf(token: string): { readonly exp: number; readonly company_id?: string } | undefined {
+export function claimsOf(token: string): Claims | undefined {
   try {
     const [, payload = ''] = token.split('.');
     const claims = JSON.parse(atob(payload.replaceAll('-', '+').replaceAll('_', '/')));
@@ -58,9 +119,31 @@ export function claimsOf(token: string): { readonly exp: number; readonly compan
   }
 }
 
-export function hasExpired({ exp }: { readonly exp: number }): boolean {
+/** What is wrong with a token, as far as can be told without the API. */
+export function faultOf(token: string): string | undefined {
+  const claims = claimsOf(token);
+  if (claims === undefined) return 'This is no token: it has three parts with dots between them (a JWT).';
+  return hasExpired(claims) ? 'This token has expired. Get a new one.' : undefined;
+}
+
+function hasExpired({ exp }: { readonly exp: number }): boolean {
   // biome-ignore lint/plugin: a token names points in time.
   return exp * 1000 <= Date.now();
+}
+
+function stored(): Tokens {
+  return Object.fromEntries(
+    KINDS.flatMap((kind) => {
+      const token = sessionStorage.getItem(PLACES[kind]);
+      return token === null ? [] : [[kind, token]];
+    }),
+  );
+}
+
+function sessionOf(token: string | undefined): Session | undefined {
+  const claims = token === undefined ? undefined : claimsOf(token);
+  if (token === undefined || claims === undefined || hasExpired(claims)) return undefined;
+  return { token, expiresAtMs: claims.exp * 1000 };
 }
 
 /** Whether the address is that to which an identity provider has sent somebody back. */

@@ -1,11 +1,28 @@
 /** An instant as people of a place read it, to the millisecond where there is one. */
-export function instantText(instant: string, timeZone: string): string {
+export function instantText(instant: string, zone: string): string {
+  const timeZone = known(zone);
   const day = new Intl.DateTimeFormat('en-CA', { timeZone, dateStyle: 'short' }).format(new Date(instant));
   const time = new Intl.DateTimeFormat('en-GB', {
     ...{ timeZone, hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3 as const },
     timeZoneName: 'short',
   }).format(new Date(instant));
   return `${day} ${time}`;
+}
+
+const zones = new Map<string, string>();
+
+/** A zone that this browser does not know is shown as UTC, by whose name each time is followed. */
+function known(zone: string): string {
+  const found = zones.get(zone);
+  if (found !== undefined) return found;
+  let timeZone = zone;
+  try {
+    new Intl.DateTimeFormat('en', { timeZone });
+  } catch {
+    timeZone = 'UTC';
+  }
+  zones.set(zone, timeZone);
+  return timeZone;
 }
 
 /** How long after another instant: "+12 ms", "+3.4 s", "+2 h 5 min". */

@@ -1,7 +1,7 @@
 import type { Problem, Write } from '../../client/src/generated/types.ts';
 
 /** What has become of a write, in a sentence, and what to do next. */
-export function stateInWords(write: Write): { readonly title: string; readonly next: string; readonly tone: Tone } {
+export function stateInWords(write: Write): InWords {
   switch (write.state) {
     case 'succeeded':
       return {
@@ -10,11 +10,13 @@ export function stateInWords(write: Write): { readonly title: string; readonly n
         next: 'Nothing is left to do. The same key gives the same answer again.',
       };
     case 'rejected':
-      return {
-        tone: 'bad',
-        title: 'A rule refused it, and nothing was booked.',
-        next: 'Correct what the answer names, and send the request with a new key. This key gives the same rejection again.',
-      };
+      return (
+        DECISIONS[String((write.response as { code?: unknown } | null)?.code)] ?? {
+          tone: 'bad',
+          title: 'A rule refused it, and nothing was booked.',
+          next: 'Correct what the answer names, and send the request with a new key. This key gives the same rejection again.',
+        }
+      );
     case 'cancelled':
       return {
         tone: 'none',
@@ -31,7 +33,7 @@ export function stateInWords(write: Write): { readonly title: string; readonly n
       return {
         tone: 'wait',
         title: 'It has no outcome yet.',
-        next: 'This page shows the outcome as soon as there is one.',
+        next: 'It has its outcome in a moment.',
       };
     case 'failed':
       return {
@@ -53,6 +55,16 @@ export function stateInWords(write: Write): { readonly title: string; readonly n
       };
   }
 }
+
+type InWords = { readonly title: string; readonly next: string; readonly tone: Tone };
+
+const WITH_A_NEW_KEY = 'If it is wanted after all, send it with a new key. This key gives the same rejection again.';
+
+/** Rejections by people, by the code of the answer. */
+const DECISIONS: Readonly<Record<string, InWords>> = {
+  approval_rejected: { tone: 'bad', title: 'Somebody refused to approve it: it never happens.', next: WITH_A_NEW_KEY },
+  approval_expired: { tone: 'bad', title: 'Nobody approved it in time: it never happens.', next: WITH_A_NEW_KEY },
+};
 
 export type Tone = 'good' | 'bad' | 'wait' | 'none';
 
@@ -76,7 +88,7 @@ export const EVENTS: Readonly<Record<TimelineKind, string>> = {
   disapproved: 'Approval refused',
   attempt_failed: 'An attempt failed and was rolled back',
   completed: 'Its transaction was committed',
-  rejected: 'Rejected by a rule',
+  rejected: 'Rejected',
   cancelled: 'Cancelled',
   lost: 'Found to be lost',
   replayed: 'The same request again: answered with the stored answer',

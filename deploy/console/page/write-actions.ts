@@ -1,5 +1,5 @@
 import type { Write } from '../../client/src/generated/types.ts';
-import { OPERATION_ROLES } from './generated/operation-roles.ts';
+import { OPERATIONS } from './generated/operations.ts';
 
 const CANCEL_ALWAYS = ['owner', 'admin'];
 const CALL_WEBHOOK = ['owner', 'admin'];
@@ -12,7 +12,7 @@ export function mayCancel(
   { userId, roles }: Reader,
 ): boolean {
   if (state === 'succeeded' || state === 'rejected' || state === 'cancelled') return false;
-  const allowed = [...CANCEL_ALWAYS, ...(OPERATION_ROLES[operation ?? ''] ?? [])];
+  const allowed = [...CANCEL_ALWAYS, ...(OPERATIONS[operation ?? '']?.roles ?? [])];
   return (userId !== '' && actor.userId === userId) || allowed.some((role) => roles.includes(role));
 }
 

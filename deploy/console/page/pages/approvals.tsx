@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks';
 import type { Write } from '../../../client/src/generated/types.ts';
 import { amountAskedFor, demandInWords } from '../approval-words.ts';
 import { Answered } from '../parts/answered.tsx';
+import { Changed } from '../parts/changed.tsx';
 import { useCompany } from '../parts/company.tsx';
 import { Decide } from '../parts/decide.tsx';
 import { More } from '../parts/more.tsx';
@@ -15,7 +16,7 @@ export function ApprovalsPage() {
   useDocumentTitle('Approvals');
   const [isMine, setMine] = useState(true);
   const path = `/api/approvals?limit=50${isMine ? '&waitingFor=me' : ''}`;
-  const { first, items, more, error } = usePages<Write>(path, { everyMs: 5_000 });
+  const { first, items, more, error } = usePages<Write>(path, { everyMs: 15_000 });
   return (
     <>
       <h1>Approvals</h1>
@@ -100,8 +101,9 @@ function Waiting({ write, onDone }: { readonly write: Write; readonly onDone: ()
           </>
         )}
       </dl>
+      <Changed write={write} />
       <details>
-        <summary>What is asked for</summary>
+        <summary>What is asked for, as it was sent</summary>
         <pre>
           <code>{write.request == null ? 'It is not for you to see.' : JSON.stringify(write.request, null, 2)}</code>
         </pre>

@@ -27,10 +27,14 @@ export function NowPage() {
 /** Of one height whatever it says: what is below must not jump. */
 function Connection({ live: { data, state, error } }: { readonly live: Live<OperatorSnapshot> }) {
   const since = data === undefined ? undefined : instantText(data.at, 'UTC');
+  const silent = (data?.processes ?? []).filter(({ answers }) => !answers).map(({ name }) => name);
   return (
     <p class="connection" role="status">
       {state === 'connecting' ? 'Connecting' : null}
       {state === 'live' ? <span class="state succeeded">Live</span> : null}
+      {state === 'live' && silent.length > 0 ? (
+        <strong class="state failed">, without {silent.join(', ')}: the figures are of the others</strong>
+      ) : null}
       {state === 'blind' ? (
         <>
           <strong class="state failed">Blind{since === undefined ? '' : ` since ${since}`}</strong>: {error?.message}
@@ -63,7 +67,8 @@ function tilesOf(now: OperatorSnapshot['now'] | undefined): readonly Tile[] {
   const refused = sum([rates?.rejected, rates?.conflicted, rates?.cancelled]);
   const failed = sum([rates?.failed, rates?.unavailable]);
   const auditor = now?.auditor;
-  const findings = sum([auditor?.recentFindings, auditor?.allFindings]);
+  // What is recent is among all: one finding is not two.
+  const findings = most([auditor?.recentFindings, auditor?.allFindings]);
   return [
     { name: 'Succeeded', value: rate(rates?.succeeded), note: 'writes committed' },
     { name: 'Refused', value: rate(refused), note: 'rejected, conflicted, cancelled' },
@@ -179,6 +184,11 @@ function Sources({ snapshot }: { readonly snapshot: OperatorSnapshot | undefined
 }
 
 const UNKNOWN = 'unknown';
+
+/** The largest; null unless each of them is known. */
+function most(values: readonly (number | null | undefined)[]): number | null {
+  return values.every((value) => value != null) ? Math.max(...(values as readonly number[])) : null;
+}
 
 /** Null where none of them is known. */
 function sum(values: readonly (number | null | undefined)[]): number | null {

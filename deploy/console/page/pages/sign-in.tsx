@@ -1,59 +1,109 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { ConsoleConfig } from '../../../../api/console/routes.ts';
-import type { Provider, SignInAs } from '../identity-provider.ts';
+import type { Provider } from '../identity-provider.ts';
 import { fieldText } from '../parts/field-text.ts';
 import { Problem } from '../parts/problem.tsx';
 import { useAnswer } from '../parts/use-answer.ts';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
-import { claimsOf, hasExpired, isBack, signIn } from '../session.ts';
+import { byKind, faultOf, isBack, isSomebodyElse, type Kind, signIn, type Tokens, takeNotice } from '../session.ts';
 
 /** Only whoever signs in at a provider needs it. */
 const identityProvider = () => import('../identity-provider.ts');
 
-type SignedIn = { readonly onSignedIn: () => void };
-
-export function SignInPage({ onSignedIn }: SignedIn) {
+export function SignInPage() {
   useDocumentTitle('Sign in');
+  const [notice] = useState(takeNotice);
   return (
     <main class="container narrow">
       <h1>AccuBooks console</h1>
-      <SignIn onSignedIn={onSignedIn} />
+      {notice === undefined ? null : <p role="alert">{notice} Sign in again.</p>}
+      <SignIn />
     </main>
   );
 }
 
 /** In the place of a page that is for members, or for operators, where whoever has signed in is not that as well. */
-export function SignInAlso({ as }: { readonly as: SignInAs }) {
+export function SignInAlso({ as }: { readonly as: Kind }) {
   useDocumentTitle('Sign in');
+  const [notice] = useState(takeNotice);
   return (
     <>
       <h1>Sign in as {as === 'member' ? 'a member' : 'an operator'}</h1>
+      {notice === undefined ? null : <p role="alert">{notice}</p>}
       <p>
         This page is for {as === 'member' ? 'members of a company' : 'operators of the system'}. You stay signed in as
         what you are.
       </p>
-      <SignIn onSignedIn={() => location.reload()} />
+      <SignIn as={as} />
     </>
   );
 }
 
 /**
- * By the identity provider, where there is one, or by a token, of a member or of an operator, or by both. `npm start` prints a link
- * that brings both along.
+ * A link with tokens in it. It signs in at once where nobody has signed in and no provider says who somebody is: otherwise whoever
+ * sends a link could make others work in a company of the sender's.
  */
-function SignIn({ onSignedIn }: SignedIn) {
+export function SignInByLink({ tokens }: { readonly tokens: Tokens }) {
+  useDocumentTitle('Sign in');
+  const { data: config, error, again } = useAnswer<ConsoleConfig>('/console/config.json');
+  const isAsked = isSomebodyElse(tokens) || config?.signIn != null;
+  const fault = Object.values(tokens).map(faultOf).find(Boolean);
+  const leave = () => {
+    history.replaceState(null, '', location.pathname + location.search);
+    location.reload();
+  };
+  const follow = () => {
+    history.replaceState(null, '', location.pathname + location.search);
+    signIn(tokens, { instead: true });
+  };
+  const isReady = config !== undefined && !isAsked && fault === undefined;
+  useEffect(() => {
+    if (isReady) follow();
+  }, [isReady]);
+  return (
+    <main class="container narrow">
+      <h1>AccuBooks console</h1>
+      {error === undefined ? null : <Problem error={error} onAgain={again} />}
+      {fault === undefined ? null : <p role="alert">The link that you have opened does not sign in. {fault}</p>}
+      {fault !== undefined || (config !== undefined && isAsked) ? (
+        <>
+          {fault === undefined ? (
+            <>
+              <p>
+                The link that you have opened signs you in as somebody else. Go on only if it is yours: whoever has made
+                it would see what you do.
+              </p>
+              <button type="button" class="secondary" onClick={follow}>
+                Sign in by the link
+              </button>
+            </>
+          ) : null}
+          <button type="button" onClick={leave}>
+            Go on without it
+          </button>
+        </>
+      ) : null}
+    </main>
+  );
+}
+
+/**
+ * By the identity provider, where there is one, or by a token, of a member or of an operator, or by both. `npm start` prints a link
+ * that brings both along. `as`: only as that.
+ */
+function SignIn({ as }: { readonly as?: Kind }) {
   const { data: config, error, again } = useAnswer<ConsoleConfig>('/console/config.json');
   const provider = config?.signIn;
   return (
     <>
       {error === undefined ? null : <Problem error={error} onAgain={again} />}
-      {provider == null ? null : <AtProvider provider={provider} onSignedIn={onSignedIn} />}
-      {config === undefined ? null : <ByToken onSignedIn={onSignedIn} isFolded={provider != null} />}
+      {provider == null ? null : <AtProvider provider={provider} as={as} />}
+      {config === undefined ? null : <ByToken isFolded={provider != null} as={as} />}
     </>
   );
 }
 
-function AtProvider({ provider, onSignedIn }: SignedIn & { readonly provider: Provider }) {
+function AtProvider({ provider, as }: { readonly provider: Provider; readonly as: Kind | undefined }) {
   const [isBusy, setBusy] = useState(isBack());
   const [fault, setFault] = useState<string>();
   const fail = (error: unknown) => {
@@ -64,21 +114,23 @@ function AtProvider({ provider, onSignedIn }: SignedIn & { readonly provider: Pr
     if (!isBack()) return;
     identityProvider()
       .then(({ comeBack }) => comeBack(provider))
-      .then(onSignedIn, fail);
+      .catch(fail);
   }, []);
-  const leave = (as: SignInAs) => {
+  const leave = (asWhom: Kind) => {
     setBusy(true);
     identityProvider()
-      .then(({ leaveForProvider }) => leaveForProvider(provider, as))
+      .then(({ leaveForProvider }) => leaveForProvider(provider, asWhom))
       .catch(fail);
   };
   return (
     <>
       {fault === undefined ? null : <p role="alert">{fault}</p>}
-      <button type="button" aria-busy={isBusy} disabled={isBusy} onClick={() => leave('member')}>
-        Sign in
-      </button>
-      {provider.operatorAudience === null ? null : (
+      {as === 'operator' ? null : (
+        <button type="button" aria-busy={isBusy} disabled={isBusy} onClick={() => leave('member')}>
+          Sign in
+        </button>
+      )}
+      {provider.operatorAudience === null || as === 'member' ? null : (
         <button type="button" class="secondary" disabled={isBusy} onClick={() => leave('operator')}>
           Sign in as operator
         </button>
@@ -87,18 +139,19 @@ function AtProvider({ provider, onSignedIn }: SignedIn & { readonly provider: Pr
   );
 }
 
-function ByToken({ onSignedIn, isFolded }: SignedIn & { readonly isFolded: boolean }) {
+function ByToken({ isFolded, as }: { readonly isFolded: boolean; readonly as: Kind | undefined }) {
   const [fault, setFault] = useState<string>();
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     const tokens = fieldText(event, 'token').split(/\s+/);
-    for (const token of tokens) {
-      const claims = claimsOf(token);
-      if (claims === undefined) return setFault('This is no token: it has three parts with dots between them (a JWT).');
-      if (hasExpired(claims)) return setFault('This token has expired. Get a new one.');
-    }
-    for (const token of tokens) signIn(token);
-    onSignedIn();
+    const wrong = tokens.map(faultOf).find(Boolean);
+    if (wrong !== undefined) return setFault(wrong);
+    const given = byKind(tokens);
+    if (as !== undefined && given[as] === undefined)
+      return setFault(
+        as === 'member' ? 'This token is of no member.' : 'This token is of a member, and of no operator.',
+      );
+    signIn(given);
   };
   const form = (
     <form onSubmit={submit}>

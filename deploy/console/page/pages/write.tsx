@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks';
 import { useRoute } from 'preact-iso/router';
 import type { Event, Write } from '../../../client/src/generated/types.ts';
 import { demandInWords } from '../approval-words.ts';
+import { OPERATIONS } from '../generated/operations.ts';
 import { Action } from '../parts/action.tsx';
 import { useCompany } from '../parts/company.tsx';
 import { Decide } from '../parts/decide.tsx';
@@ -21,7 +22,10 @@ export function WritePage() {
   const { params } = useRoute();
   const key = params['key'] ?? '';
   useDocumentTitle(key);
-  const { data: write, error, again } = useAnswer<Write>(`/api/writes/${encodeURIComponent(key)}`, { everyMs: 2_000 });
+  const [everyMs, setEveryMs] = useState<number | undefined>(2_000);
+  const { data: write, error, again } = useAnswer<Write>(`/api/writes/${encodeURIComponent(key)}`, { everyMs });
+  const wanted = write === undefined ? 2_000 : askedEveryMs(write);
+  if (wanted !== everyMs) setEveryMs(wanted);
   return (
     <>
       <h1 class="key">{key}</h1>
@@ -30,6 +34,13 @@ export function WritePage() {
       {write === undefined ? null : <Story write={write} again={again} />}
     </>
   );
+}
+
+/** What is confidential is not read again by itself once nothing but repetitions can follow: each look is told in the security log. */
+function askedEveryMs(write: Write): number | undefined {
+  if (write.state === 'running') return 1_000;
+  if (!hasOutcome(write)) return 10_000;
+  return OPERATIONS[write.operation ?? '']?.isConfidential ? undefined : 5_000;
 }
 
 /** `again`: where it is the page of a member, who may act on the write, and be led on into the books. */

@@ -63,6 +63,11 @@ export function ActionHost({ children }: { readonly children: ComponentChildren 
   );
 }
 
+/** Not what the API has refused for good. */
+function mayBeSentAgain({ status, problem }: ApiError): boolean {
+  return status === 0 || problem.retryable === true;
+}
+
 type Sent =
   | { readonly state: 'asking' }
   | { readonly state: 'sending' }
@@ -129,7 +134,7 @@ function ChangeDialog({ change, onSent, onClose }: Dialog) {
             <button type="button" class="secondary" disabled={isBusy} onClick={() => dialog.current?.close()}>
               {sent.state === 'asking' || isBusy ? 'Leave it as it is' : 'Close'}
             </button>
-            {sent.state === 'done' ? null : (
+            {sent.state === 'done' || (sent.state === 'refused' && !mayBeSentAgain(sent.error)) ? null : (
               <button type="submit" class={isGrave ? 'grave' : ''} aria-busy={isBusy} disabled={isBusy}>
                 {sent.state === 'refused' ? 'Send it again' : confirm}
               </button>

@@ -2,7 +2,10 @@ import type { Write } from '../../../client/src/generated/types.ts';
 import { amountAskedFor, mayDecide, wouldBeLast } from '../approval-words.ts';
 import { stateInWords } from '../words.ts';
 import { Action } from './action.tsx';
+import { Changed } from './changed.tsx';
 import { useCompany } from './company.tsx';
+import { Person } from './person.tsx';
+import { useAnswer } from './use-answer.ts';
 
 /** The buttons of who may decide about a write that waits; nothing for anybody else. */
 export function Decide({ write, onDone }: { readonly write: Write; readonly onDone: () => void }) {
@@ -10,7 +13,18 @@ export function Decide({ write, onDone }: { readonly write: Write; readonly onDo
   if (!mayDecide(write, company)) return null;
   const path = `/api/writes/${encodeURIComponent(write.key)}`;
   const amount = amountAskedFor(write.request);
-  const what = `${write.operation ?? 'the write'}${amount === undefined ? '' : ` of ${amount}`} under the key ${write.key}`;
+  const what = (
+    <>
+      {write.operation}
+      {amount === undefined ? null : (
+        <>
+          {' of '}
+          <strong>{amount}</strong>
+        </>
+      )}{' '}
+      under the key {write.key}, asked for by <Person id={write.actor.userId} />
+    </>
+  );
   const answered = (now: Write) => (
     <>
       {now.state === 'pending_approval'
@@ -30,12 +44,9 @@ export function Decide({ write, onDone }: { readonly write: Write; readonly onDo
         answered={answered}
         onDone={onDone}
       >
-        <p>
-          You approve {what}.{' '}
-          {wouldBeLast(write, company)
-            ? 'With your approval it has all that it needs: it is executed at once, with your name.'
-            : 'It needs more approvals than yours, and waits for them.'}
-        </p>
+        <p>You approve {what}.</p>
+        <Changed write={write} />
+        <Effect write={write} />
         <p>A decision stays as it was made. A rule may still reject the write when it is executed.</p>
       </Action>
       <Action<Write>
@@ -48,12 +59,25 @@ export function Decide({ write, onDone }: { readonly write: Write; readonly onDo
         answered={answered}
         onDone={onDone}
       >
-        <p>
-          You reject {what}. It never happens: whoever sends the key again is told that it was rejected, and your
-          comment.
-        </p>
+        <p>You reject {what}.</p>
+        <Changed write={write} />
+        <p>It never happens: whoever sends the key again is told that it was rejected, and your comment.</p>
         <p>A decision stays as it was made. To make the write after all, it has to be sent with a new key.</p>
       </Action>
     </>
+  );
+}
+
+/** What the approval does, as things stand when it is asked for: others may decide at the same time. */
+function Effect({ write }: { readonly write: Write }) {
+  const company = useCompany();
+  const now = useAnswer<Write>(`/api/writes/${encodeURIComponent(write.key)}`).data ?? write;
+  if (now.state !== 'pending_approval') return <p>It waits no more: somebody has decided already.</p>;
+  return (
+    <p>
+      {wouldBeLast(now, company)
+        ? 'With your approval it has all that it needs: it is executed at once, with your name.'
+        : 'It needs more approvals than yours, and waits for them. With the last one it is executed at once.'}
+    </p>
   );
 }

@@ -29,7 +29,10 @@ function nameOf(id: string): Promise<string> {
     known.get(asked) ??
     ask<Access>(`/api/users/${encodeURIComponent(id)}`).then(
       ({ email }) => email ?? id,
-      () => id,
+      () => {
+        known.delete(asked);
+        return id;
+      },
     );
   known.set(asked, found);
   return found;

@@ -29,7 +29,7 @@ export function Timeline({
             <span class="what">
               {EVENTS[item.kind]}
               <Who item={item} />
-              {item.detail === undefined || item.kind === 'conflicted' ? null : (
+              {item.detail === undefined || TOLD_ELSEWHERE.includes(item.kind) ? null : (
                 <span class="detail">{item.detail}</span>
               )}
               <Differences item={item} />
@@ -51,7 +51,8 @@ export function Timeline({
 /** Where another request with the key differs: the names of its members, which never tell what was in them. */
 function Differences({ item: { kind, differences } }: { readonly item: Item }) {
   if (kind !== 'conflicted') return null;
-  if (differences === undefined) return <span class="detail">Where it differs was not recorded.</span>;
+  if (differences === undefined || differences.length === 0)
+    return <span class="detail">Where it differs is not known.</span>;
   return (
     <div class="differences">
       It differs in:
@@ -59,6 +60,9 @@ function Differences({ item: { kind, differences } }: { readonly item: Item }) {
     </div>
   );
 }
+
+/** Their details are on the page in other words. */
+const TOLD_ELSEWHERE: readonly Item['kind'][] = ['conflicted', 'approval_requested'];
 
 /** What somebody has sent; what came of it has the request's ID as well. */
 const REQUESTS: readonly Item['kind'][] = ['requested', 'replayed', 'conflicted', 'cancelled'];
@@ -94,13 +98,13 @@ const MARKS = [
  * width, so that its texts are as large on a phone.
  */
 function Axis({ items, begin }: { readonly items: readonly Item[]; readonly begin: number }) {
-  const last = Math.max(...items.map(({ at }) => Date.parse(at) - begin), 10);
+  const last = Math.max(...items.map(({ at }) => Date.parse(at) - begin), 1);
   const place = (ms: number) => 2 + (Math.log10(1 + Math.max(0, ms)) / Math.log10(1 + last)) * 96;
   const bottomUp = items.toSorted((a, b) => Number(BESIDE.includes(b.kind)) - Number(BESIDE.includes(a.kind)));
   return (
     <svg class="axis" aria-hidden="true" focusable="false">
       <line x1="2%" y1="16" x2="98%" y2="16" />
-      {MARKS.filter(({ ms }) => ms <= last).map(({ ms, text }) => (
+      {MARKS.filter(({ ms }) => ms <= last && last > 1).map(({ ms, text }) => (
         <text key={ms} x={`${place(ms)}%`} y="40" text-anchor={place(ms) > 94 ? 'end' : 'middle'}>
           {text}
         </text>

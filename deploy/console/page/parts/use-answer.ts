@@ -10,8 +10,9 @@ export type Answer<T> = {
 };
 
 /**
- * Asks for `path`, again whenever it changes; nothing is asked for undefined. `everyMs`: and as often as that, unless the last
- * request is still being answered, or the caller may not read it: each refusal is told in the security log.
+ * Asks for `path`, again whenever it changes; nothing is asked for undefined. `everyMs`: and as often as that, and when somebody
+ * comes back to the page, unless the last request is still being answered, or the caller may not read it: each refusal is told in the
+ * security log.
  */
 export function useAnswer<T>(
   path: string | undefined,
@@ -45,9 +46,17 @@ export function useAnswer<T>(
   const isRefused = state.error?.status === 401 || state.error?.status === 403;
   useEffect(() => {
     if (everyMs === undefined || isRefused) return;
-    const tick = () => document.visibilityState === 'visible' && !isAsking.current && setTurn((n) => n + 1);
+    const tick = () => {
+      if (document.visibilityState === 'visible' && !isAsking.current) setTurn((n) => n + 1);
+    };
     const timer = setInterval(tick, everyMs);
-    return () => clearInterval(timer);
+    addEventListener('focus', tick);
+    document.addEventListener('visibilitychange', tick);
+    return () => {
+      clearInterval(timer);
+      removeEventListener('focus', tick);
+      document.removeEventListener('visibilitychange', tick);
+    };
   }, [everyMs, isRefused]);
   const again = useCallback(() => setTurn((n) => n + 1), []);
   const isOfPath = state.path === path;

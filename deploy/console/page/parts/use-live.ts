@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import { ApiError, signedHeaders } from '../api.ts';
+import { ApiError, refusalOf, signedHeaders } from '../api.ts';
 
 /** What a stream tells: the last message, and whether more are coming. */
 export type Live<T> = {
@@ -20,12 +20,25 @@ const PAUSES_MS = [1_000, 2_000, 5_000, 10_000];
 export function useLive<T>(path: string): Live<T> {
   const [live, setLive] = useState<Live<T>>({ data: undefined, state: 'connecting', error: undefined });
   useEffect(() => {
-    const leaving = new AbortController();
-    void follow<T>(path, leaving.signal, {
-      told: (data) => setLive({ data, state: 'live', error: undefined }),
-      lost: (error) => setLive(({ data }) => ({ data, state: 'blind', error })),
-    });
-    return () => leaving.abort();
+    let leaving = new AbortController();
+    const begin = () => {
+      leaving = new AbortController();
+      void follow<T>(path, leaving.signal, {
+        told: (data) => setLive({ data, state: 'live', error: undefined }),
+        lost: (error) => setLive(({ data }) => ({ data, state: 'blind', error })),
+      });
+    };
+    // A browser has six connections to a host: tabs that nobody looks at keep none of them.
+    const turn = () => {
+      leaving.abort();
+      if (document.visibilityState === 'visible') begin();
+    };
+    begin();
+    document.addEventListener('visibilitychange', turn);
+    return () => {
+      document.removeEventListener('visibilitychange', turn);
+      leaving.abort();
+    };
   }, [path]);
   return live;
 }
@@ -60,18 +73,20 @@ async function readOnce<T>(path: string, leaving: AbortSignal, told: (data: T) =
   try {
     const signal = AbortSignal.any([leaving, silent.signal]);
     const response = await fetch(path, { headers: signedHeaders(path), signal });
-    if (!response.ok) return new ApiError(response.status, await response.json().catch(() => ({})));
+    if (!response.ok) return await refusalOf(path, response);
     const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
     let rest = '';
     for (;;) {
       const chunk = await reader?.read();
       if (chunk === undefined || chunk.done) return new ApiError(0, { detail: 'The API has ended the stream.' });
-      heard();
       const events = (rest + chunk.value).split('\n\n');
       rest = events.pop() ?? '';
       for (const event of events) {
         const data = /^data: (.*)$/m.exec(event)?.[1];
-        if (data !== undefined) told(JSON.parse(data) as T);
+        if (data === undefined) continue;
+        // What only keeps the connection is no news: after a while it is blind all the same.
+        heard();
+        told(JSON.parse(data) as T);
       }
     }
   } catch {
