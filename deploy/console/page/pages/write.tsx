@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks';
 import { useRoute } from 'preact-iso/router';
 import type { Event, Write } from '../../../client/src/generated/types.ts';
 import { demandInWords } from '../approval-words.ts';
+import { documentInWords } from '../money.ts';
 import { Action } from '../parts/action.tsx';
 import { useCompany } from '../parts/company.tsx';
 import { Decide } from '../parts/decide.tsx';
@@ -36,8 +37,14 @@ export function WritePage() {
 export function Story({ write, again }: { readonly write: Write; readonly again?: () => void }) {
   const { timeZone } = useCompany();
   const { title, next, tone } = stateInWords(write);
+  const document = documentInWords(write.document);
   return (
     <>
+      {document === '' ? null : (
+        <p class="headline">
+          {write.operation} <strong>{document}</strong>
+        </p>
+      )}
       <article class={`outcome ${tone}`}>
         <p>
           <State state={write.state} /> <strong>{title}</strong>
