@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { ApiProblem } from './problems.ts';
 
 /** `validation_failed` of one thing: `The path must be …`. */
-export function invalidPart(location: 'path' | 'query' | 'body', pointer: string, message: string): ApiProblem {
+export function invalidPart(location: 'path' | 'body', pointer: string, message: string): ApiProblem {
   return new ApiProblem('validation_failed', {
     detail: `The ${location} ${message}.`,
     errors: [{ in: location, pointer, message }],

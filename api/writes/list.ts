@@ -4,7 +4,7 @@ import { date, id } from '../../activities/fields.ts';
 import { isUuid } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
-import { invalidPart } from '../http/validation.ts';
+import { ApiProblem } from '../http/problems.ts';
 import { type Filter, type List, readPage } from '../reads/page.ts';
 import { firstInstant, instantAfter, instantOrDay, operationName, pageQuery } from '../reads/query.ts';
 import { defineRead, type Read, type Reader } from '../reads/read.ts';
@@ -23,12 +23,16 @@ const WRITES: List = {
   ],
 };
 
-/** The writes that posted on a day, in the order of its entries: a page is read from where the one before it ended, however many there are. */
+/**
+ * The writes that posted on a day, in the order of its entries: a page is read from where the one before it ended, however many there
+ * are. It always begins with the entries (OFFSET 0): for who may read few writes, the planner would begin with the writes of all days.
+ */
 const POSTED: List = {
   columns: WRITES.columns,
   from: `FROM (SELECT company_id AS entry_company, write_id AS posted_by, id AS entry_id, entry_date, created_at FROM journal_entries) AS e
-     JOIN idempotent_writes ON company_id = entry_company AND write_id = posted_by`,
-  where: 'entry_company = current_company() AND company_id = current_company()',
+     CROSS JOIN LATERAL (
+       SELECT * FROM idempotent_writes AS w WHERE w.company_id = e.entry_company AND w.write_id = e.posted_by OFFSET 0) AS posted`,
+  where: 'entry_company = current_company()',
   order: [
     { sql: 'entry_date', type: 'date' },
     { sql: 'created_at', type: 'timestamptz' },
@@ -156,15 +160,20 @@ async function refuseTooMany(tx: Tx, sought: Sought): Promise<void> {
       `SELECT count(*)::int AS found FROM (${LOOK_UPS[name].replace('?', '$1')} LIMIT $2) AS looked_up`,
       [sought[name], MOST_FOUND + 1],
     );
-    if ((counted?.found ?? 0) <= MOST_FOUND) continue;
-    throw invalidPart('query', `/${name}`, TOO_MANY[name]);
+    if ((counted?.found ?? 0) > MOST_FOUND) throw tooMany(name);
   }
 }
 
-const TOO_MANY = {
-  resource: `has more than ${SHOWN_MOST} writes: list writes by operation, from and to instead`,
-  requestId: `is the ID of more than ${SHOWN_MOST} requests: look for the write by its key instead`,
-};
+function tooMany(name: 'resource' | 'requestId'): ApiProblem {
+  const message = {
+    resource: `names a resource of more than ${SHOWN_MOST} writes: list writes by operation, from and to instead`,
+    requestId: `is the ID of more than ${SHOWN_MOST} requests: look for the write by its key instead`,
+  }[name];
+  return new ApiProblem('validation_failed', {
+    detail: `The parameter ${name} ${message}.`,
+    errors: [{ in: 'query', pointer: `/${name}`, message }],
+  });
+}
 
 /** Limits the list to the reader's own writes and those whose resource they may read. */
 function readableBy({ roles, userId }: Reader, operations: readonly Operation[]): Filter[] {

@@ -169,17 +169,23 @@ function FoundByDay({ day, amount }: { readonly day: string; readonly amount: st
   const { currency } = useCompany();
   const ofAmount = amount === undefined ? '' : `&amount=${amount}`;
   const list = usePages<WriteSummary>(`/api/writes?postedOn=${encodeURIComponent(day)}${ofAmount}&limit=50`);
-  const line =
-    amount === undefined ? '' : ` with a line of ${currency === undefined ? amount : moneyText(amount, currency)}`;
   return (
     <Found answers={[list.first]} writes={list.items} lists={[list]}>
       <p>
-        No write that you may see has posted an entry{line} on {day}. That does not say that a request was not received,
-        or that it is safe to send it again: one that a rule rejected or that was cancelled has no entry, and is found
-        by its key, its write ID or the ID of its request; one that runs or waits for its approval by its key alone.
+        No write that you may see has posted an entry{lineInWords(amount, currency)} on {day}. That does not say that a
+        request was not received, or what to do with it: look for it by its key.
+      </p>
+      <p>
+        What a rule rejected or somebody cancelled has no entry: it is found by its key, its write ID or the ID of its
+        request. What runs or waits for its approval is found by its key alone.
       </p>
     </Found>
   );
+}
+
+function lineInWords(amount: string | undefined, currency: string | undefined): string {
+  if (amount === undefined) return '';
+  return ` with a line of ${currency === undefined ? `${amount} minor units` : `${moneyText(amount, currency)} ${currency}`}`;
 }
 
 function distinct(writes: readonly WriteSummary[]): readonly WriteSummary[] {
