@@ -231,6 +231,20 @@ const writeSummarySchema = z.object({
   status: z.int().nullable().meta({ description: 'The HTTP status of the outcome' }),
   location: z.string().nullable(),
   resource: z.object({ type: z.string(), id: z.string(), url: z.string() }).nullable(),
+  document: z
+    .object({
+      number: z.string().nullable().meta({ description: 'Such as RCT-000001; null where it has none' }),
+      amount: signedMoney().nullable().meta({
+        description: 'Minor units: what was asked for, or the total of the document; null where it is of no one amount',
+      }),
+      currency: currencyCode().nullable(),
+    })
+    .nullable()
+    .optional()
+    .meta({
+      description:
+        'What people know the write by. null for a write of something else than money, for who may not see what it answered, wherever it may tell what somebody is paid, and in lists where that is larger than 64 KiB',
+    }),
   actor: z.object({
     userId: resourceId().nullable().meta({ description: 'null for a lost write whose user is lost, too' }),
   }),

@@ -9,6 +9,7 @@ import { workflowIdOf } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import type { Reader } from '../reads/read.ts';
 import { mayReadBody, mayReadWrite } from './access.ts';
+import { documentOf } from './document.ts';
 import { beginningOf, type TemporalUi, type TimelineItem, type WriteResource, workflowLink } from './resource.ts';
 import { toTimeline } from './timeline.ts';
 
@@ -47,6 +48,7 @@ export function pendingWrite(
   };
   return {
     ...write,
+    document: isSeen ? documentOf(args.operation, { request: args.input.body }, operations) : null,
     response: null,
     request: isSeen ? args.input : null,
     ...approvalMembers(approval),

@@ -5,6 +5,7 @@ import type { ProblemPointer } from '../../activities/problem.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import { isGroupWorkflowId } from '../../workflows/messages.ts';
 import type { Run } from '../submit/write-runs.ts';
+import type { WriteDocument } from './document.ts';
 
 /** A write as `GET /api/writes/{key}` returns it. */
 export type WriteResource = WriteSummary & {
@@ -44,6 +45,8 @@ export type WriteSummary = {
   readonly status: number | null;
   readonly location: string | null;
   readonly resource: { readonly type: string; readonly id: string; readonly url: string } | null;
+  /** Null for who may not see it, too, and wherever it may tell what somebody is paid. */
+  readonly document?: WriteDocument | null;
   /** Null for a lost write whose user is lost, too. */
   readonly actor: { readonly userId: string | null };
   readonly requestId: string;

@@ -9,6 +9,7 @@ import type { Reader } from '../reads/read.ts';
 import type { LookedUp } from '../submit/lookup.ts';
 import type { FailedAttempts, RunDescription } from '../submit/write-runs.ts';
 import { mayReadBody, mayReadWrite } from './access.ts';
+import { documentOf } from './document.ts';
 import { approvalItems, approvalMembers, mayReadPending, pendingWrite } from './pending.ts';
 import {
   beginningOf,
@@ -89,10 +90,12 @@ async function describeFromRow(
   const isSeen = mayReadBody({ operation: row.operation, userId: row.user_id }, reader, operations);
   const write = finishedWrite(row, ui);
   const response: unknown = JSON.parse(row.response_body.toString());
+  const documented = { request: row.request?.body, response: row.outcome === 'succeeded' ? response : null };
   const events = row.write_id === null ? [] : await readEventItems(tx, row.write_id, row.completed_at);
   const audited = await readAuditItems(tx, row.idempotency_key);
   return {
     ...write,
+    document: isSeen ? documentOf(row.operation, documented, operations) : null,
     ...(approval === undefined ? {} : approvalMembers(approval)),
     response: isSeen ? response : null,
     request: isSeen ? askedFor(row) : null,

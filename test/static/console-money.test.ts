@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { byCurrency, moneyText, sidesOf } from '../../deploy/console/page/money.ts';
+import { foundInWords, mayBeKey, questionOf } from '../../deploy/console/page/find-question.ts';
+import { byCurrency, documentInWords, minorUnits, moneyText, sidesOf } from '../../deploy/console/page/money.ts';
 
 describe('an amount in the console', () => {
   test('has the digits that its currency has, and its thousands apart', () => {
@@ -42,11 +43,75 @@ describe('an amount in the console', () => {
     ]);
   });
 
+  test('is read as people type it, and as it is shown', () => {
+    const typed = [
+      minorUnits('25', 'USD'),
+      minorUnits('25.5', 'USD'),
+      minorUnits('25.', 'USD'),
+      minorUnits('12,345.67', 'USD'),
+      minorUnits('2500', 'JPY'),
+      minorUnits('1.234', 'KWD'),
+      minorUnits('25.5', undefined),
+      minorUnits('9999999999999.99', 'USD'),
+    ];
+    expect(typed).toEqual(['2500', '2550', '2500', '1234567', '2500', '1234', '2550', '999999999999999']);
+    for (const none of ['', '25,00', '1,23', '25.001', '-1', '1e3', '25 USD', '99999999999999.99']) {
+      expect(minorUnits(none, 'USD')).toBeUndefined();
+    }
+    expect(minorUnits('25.0', 'JPY')).toBeUndefined();
+  });
+
+  test('stands with the number of its document, and never without its currency', () => {
+    const [number, money] = ['RCT-000005', { amount: 2_500, currency: 'USD' }];
+    expect(documentInWords({ number, ...money })).toBe('25.00 USD · RCT-000005');
+    expect(documentInWords({ number: null, ...money })).toBe('25.00 USD');
+    expect(documentInWords({ number, amount: null, currency: null })).toBe('RCT-000005');
+    expect(documentInWords({ number: null, amount: 2_500, currency: null })).toBe('');
+    expect([documentInWords(null), documentInWords(undefined)]).toEqual(['', '']);
+  });
+
   test('is listed with those of its currency', () => {
     const items = ['USD', 'EUR', 'USD'].map((currency, at) => ({ currency, at }));
     expect(byCurrency(items)).toEqual([
       ['EUR', [items[1]]],
       ['USD', [items[0], items[2]]],
     ]);
+  });
+});
+
+describe('a question for a write', () => {
+  test('is one for a key or an ID, one for a day, or none', () => {
+    expect(questionOf({}, 'USD')).toEqual({ kind: 'none' });
+    expect(questionOf({ q: 'k' }, 'USD')).toEqual({ kind: 'id', id: 'k' });
+    expect(questionOf({ day: '2026-01-31' }, 'USD')).toEqual({ kind: 'day', day: '2026-01-31', amount: undefined });
+    expect(questionOf({ day: '2026-01-31', amount: '25' }, 'USD')).toMatchObject({ kind: 'day', amount: '2500' });
+  });
+
+  test('with a key asks for the key alone', () => {
+    expect(questionOf({ q: 'k', day: '2026-01-31', amount: 'none' }, 'USD')).toEqual({ kind: 'id', id: 'k' });
+  });
+
+  test('that cannot be asked is refused at its field, and is no other question', () => {
+    expect(questionOf({ amount: '25' }, 'USD')).toMatchObject({ kind: 'refused', field: 'day' });
+    expect(questionOf({ day: 'yesterday' }, 'USD')).toMatchObject({ kind: 'refused', field: 'day' });
+    const refused = { kind: 'refused', field: 'amount' };
+    const day = '2026-01-31';
+    expect(questionOf({ day, amount: '25,00' }, 'USD')).toEqual({
+      ...refused,
+      why: '25,00 is no amount in USD, such as 25.00.',
+    });
+    expect(questionOf({ day, amount: '25.00' }, 'JPY')).toEqual({
+      ...refused,
+      why: '25.00 is no amount in JPY, such as 2500.',
+    });
+  });
+
+  test('for a key is asked only of what can be one', () => {
+    expect(['k', 'a key', '~', 'x'.repeat(255)].every(mayBeKey)).toBe(true);
+    expect(['', '.', '..', 'schlüssel', 'x'.repeat(256)].some(mayBeKey)).toBe(false);
+  });
+
+  test('is answered with all that was found, or says that it is the first of it', () => {
+    expect([foundInWords(50, false), foundInWords(50, true)]).toEqual(['50 found', 'The first 50']);
   });
 });

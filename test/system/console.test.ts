@@ -1,4 +1,4 @@
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type BuiltFile, buildConsole } from '../../deploy/console/build-console.ts';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
@@ -41,6 +41,19 @@ async function signedIn(look: Look = 'light', token = company.users.owner.token)
   await watched.page.goto(`${system.url}/console/#token=${token}`);
   await watched.page.getByRole('heading', { level: 1, name: 'Find a write' }).waitFor();
   return watched;
+}
+
+/** Asks for a day, an amount, or both; what is not given stays as it is in its field. */
+async function findByDay(page: Page, { day, amount }: { readonly day?: string; readonly amount?: string }) {
+  if (day !== undefined) await page.getByLabel('Day of its entry').fill(day);
+  if (amount !== undefined) await page.getByLabel('Amount (USD)').fill(amount);
+  await page.getByRole('button', { name: 'Find by day' }).click();
+}
+
+/** What the fields of the questions hold. */
+async function fieldsOf(page: Page): Promise<readonly string[]> {
+  const fields = await page.locator('search input').all();
+  return Promise.all(fields.map((field) => field.inputValue()));
 }
 
 describe('the console', () => {
@@ -100,12 +113,30 @@ describe('the console', () => {
     await close();
   });
 
-  test('says that nothing is found, and what to do then', async () => {
+  test('says that nothing is found, and that the same key is safe only of a key that is not there', async () => {
     const { page, faults, close } = await signedIn();
+    const safe = page.getByText('it is safe to send it again with the same key');
     await page.getByRole('searchbox').fill('nobody/has used?this#key');
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: '0 found' }).waitFor();
-    await page.getByText('it is safe to send it again with the same key').waitFor();
+    await safe.waitFor();
+    await findByDay(page, { day: '2026-03-04', amount: '12.34' });
+    await page.getByRole('heading', { name: '0 found' }).waitFor();
+    await page.getByText('has posted an entry with a line of 12.34 USD on 2026-03-04').waitFor();
+    await page.getByText('What runs or waits for its approval is found by its key alone').waitFor();
+    expect(await safe.count()).toBe(0);
+    await page.getByRole('searchbox').fill('schlüssel');
+    await page.keyboard.press('Enter');
+    await page.getByText('No write can have this as its key').waitFor();
+    expect(await safe.count()).toBe(0);
+    // What is not known is not said, either: as if Temporal, which alone knows of a running write, were away.
+    const problem = { status: 503, json: { title: 'Away', detail: 'Nobody knows.', code: 'orchestrator_unavailable' } };
+    await page.route('**/api/writes/not-known', (route) => route.fulfill(problem));
+    await page.getByRole('searchbox').fill('not-known');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Could not look' }).waitFor();
+    await page.getByRole('alert').getByText('Nobody knows.').waitFor();
+    expect(await page.getByText(/No write|safe to send/).count()).toBe(0);
     await page.goto(`${system.url}/console/writes/unknown`);
     await page.getByRole('alert').getByText('There is no write with this key.').waitFor();
     expect(faults).toEqual([]);
@@ -122,21 +153,120 @@ describe('the console', () => {
     for (const known of [made.json.id, 'request-to-be-found', 'sought']) {
       await page.goto(`${system.url}/console/`);
       await page.getByRole('searchbox').fill(known);
-      await page.getByRole('button', { name: 'Find' }).click();
+      await page.getByRole('button', { name: 'Find', exact: true }).click();
       await page.getByRole('heading', { level: 1, name: 'sought' }).waitFor();
     }
     await page.goto(`${system.url}/console/`);
-    await page.getByLabel('Day of its entry').fill('2026-03-03');
-    await page.getByLabel('Amount (USD)').fill('12.34');
-    await page.getByRole('button', { name: 'Find' }).click();
+    await findByDay(page, { day: '2026-03-03', amount: '12.34' });
     await page.getByRole('heading', { name: '1 found' }).waitFor();
-    await page.getByRole('link', { name: 'sought' }).waitFor();
-    await page.getByLabel('Amount (USD)').fill('12.35');
-    await page.getByRole('button', { name: 'Find' }).click();
+    const found = page.getByRole('row').filter({ has: page.getByRole('link', { name: 'sought' }) });
+    expect(await found.getByRole('cell').allTextContents()).toEqual([
+      ...['succeeded', '12.34 USD', made.json.number, 'createPayment', expect.stringMatching(/UTC$/)],
+    ]);
+    await findByDay(page, { amount: '12.35' });
     await page.getByRole('heading', { name: '0 found' }).waitFor();
+    // Both questions in one address: the key's is asked, and seen to be.
+    await page.goto(`${system.url}/console/?q=nothing&day=2026-03-03&amount=12.34`);
+    await page.getByRole('heading', { name: '0 found' }).waitFor();
+    expect(await fieldsOf(page)).toEqual(['nothing', '', '']);
+    await page.goto(`${system.url}/console/writes/sought`);
+    await page.getByText(`createPayment 12.34 USD · ${made.json.number}`).waitFor();
     expect(faults).toEqual([]);
     await close();
   });
+
+  test('refuses what cannot be asked at its field, and shows no other list in its place', async () => {
+    const { page, faults, close } = await signedIn();
+    await page.getByRole('heading', { name: 'The newest writes' }).waitFor();
+    for (const [asked, label, why] of [
+      [{ amount: '25' }, 'Day of its entry', 'An amount is looked for on a day: give the day, too.'],
+      [{ day: '2026-03-03', amount: '25,00' }, 'Amount (USD)', '25,00 is no amount in USD, such as 25.00.'],
+    ] as const) {
+      await findByDay(page, asked);
+      await page.getByRole('alert').getByText(why).waitFor();
+      const field = page.getByLabel(label);
+      expect(await field.getAttribute('aria-invalid')).toBe('true');
+      expect(await page.locator(`#${await field.getAttribute('aria-describedby')}`).textContent()).toBe(why);
+      expect(await field.and(page.locator(':focus')).count()).toBe(1);
+      expect(await page.getByRole('table').count()).toBe(0);
+      expect(await flawsOf(page)).toEqual([]);
+    }
+    expect(faults).toEqual([]);
+    await close();
+  });
+
+  test('begins anew where somebody goes to it again, and with each question', async () => {
+    const { page, faults, close } = await signedIn();
+    const again = () => page.getByRole('link', { name: 'Find a write' }).click();
+    await findByDay(page, { day: '2026-03-04', amount: '12.34' });
+    await page.getByRole('heading', { name: '0 found' }).waitFor();
+    await again();
+    await page.getByRole('heading', { name: 'The newest writes' }).waitFor();
+    expect(await fieldsOf(page)).toEqual(['', '', '']);
+    await page.getByLabel('Amount (USD)').fill('99.99');
+    await again();
+    expect(await fieldsOf(page)).toEqual(['', '', '']);
+    await page.getByLabel('Amount (USD)').fill('99.99');
+    await page.getByRole('searchbox').fill('nothing');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: '0 found' }).waitFor();
+    expect(await fieldsOf(page)).toEqual(['nothing', '', '']);
+    expect(await page.getByRole('searchbox').and(page.locator(':focus')).count()).toBe(1);
+    await page.goBack();
+    await page.getByRole('heading', { name: 'The newest writes' }).waitFor();
+    expect(await fieldsOf(page)).toEqual(['', '', '']);
+    expect(faults).toEqual([]);
+    await close();
+  });
+
+  test('says that it shows the first of what is found, and shows the rest', async () => {
+    for (let made = 0; made < 51; made += 1) {
+      await company.api.created('/api/payments', payment(1, { receivedOn: '2026-04-04' }));
+    }
+    const { page, faults, close } = await signedIn();
+    const rows = page.locator('tbody tr');
+    const columns = async () => {
+      const boxes = (await page.getByRole('columnheader').all()).map((header) => header.boundingBox());
+      return (await Promise.all(boxes)).map((box) => box?.x);
+    };
+    const more = page.getByRole('button', { name: 'Show more' });
+    await expect.poll(() => rows.count()).toBe(20);
+    const ofNewest = await columns();
+    expect(new Set(ofNewest).size).toBe(6);
+    await more.click();
+    await expect.poll(() => rows.count()).toBe(40);
+    await findByDay(page, { day: '2026-04-04', amount: '0.01' });
+    await page.getByRole('heading', { name: 'The first 50' }).waitFor();
+    expect(await columns()).toEqual(ofNewest);
+    await more.click();
+    await page.getByRole('heading', { name: '51 found' }).waitFor();
+    await expect.poll(() => rows.count()).toBe(51);
+    expect(await more.count()).toBe(0);
+    expect(faults).toEqual([]);
+    await close();
+  });
+
+  test.each(Object.keys(LOOKS) as Look[])(
+    'shows the state and the amount of what is found beside its key, and each button beside its fields: %s',
+    async (look) => {
+      const { page, close } = await signedIn(look);
+      await page.locator('tbody tr').first().waitFor();
+      const row = page.locator('tbody tr').first();
+      for (const cell of [row.locator('th'), row.locator('td').nth(0), row.locator('td').nth(1)]) {
+        const box = await cell.boundingBox();
+        expect((box?.x ?? 0) + (box?.width ?? 9_999)).toBeLessThanOrEqual(LOOKS[look].viewport.width);
+      }
+      const bottomOf = async (name: string) => {
+        const box = await page.locator(name).boundingBox();
+        return (box?.y ?? 0) + (box?.height ?? 0);
+      };
+      expect(await bottomOf('form:has([name=q]) button')).toBeCloseTo(await bottomOf('[name=q]'), 0);
+      if (look !== 'phone') {
+        expect(await bottomOf('form:has([name=day]) button')).toBeCloseTo(await bottomOf('[name=amount]'), 0);
+      }
+      await close();
+    },
+  );
 
   test('shows whatever people have typed as text', async () => {
     const key = '<img/src=x/onerror=alert(1)>';
@@ -165,6 +295,10 @@ describe('the console', () => {
       await page.getByRole('heading', { level: 1, name: 'Find a write' }).waitFor();
       for (const [path, text] of [
         ['/console/', 'The newest writes'],
+        ['/console/?q=nothing', '0 found'],
+        ['/console/?day=2026-03-03&amount=12.34', '1 found'],
+        ['/console/?day=2026-03-04&amount=12.34', '0 found'],
+        ['/console/?amount=12.34', 'give the day, too'],
         ['/console/writes/console-payment', 'It is done.'],
         ['/console/writes/unknown', 'There is no write with this key'],
         ['/console/nowhere', 'There is no such page'],

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Company } from '../support/companies.ts';
+import { executedPayRun } from '../support/payroll.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { walk } from '../support/walk.ts';
 
@@ -234,6 +235,27 @@ describe('writes', () => {
     expect(await walk(company.as('inventory_manager'), '/api/writes?requestId=first-request')).toEqual([]);
   });
 
+  test('by the ID of a request that all share: all of them, or none', async () => {
+    const other = await system.company();
+    const shared = async (from: number, to: number) =>
+      system.owner.query(
+        `INSERT INTO idempotent_write_audit_log (company_id, operation_name, operation_type, idempotency_key, user_id,
+           status, request_id, route_path, http_method)
+         SELECT $1, 'createCustomer', 'financial', 'replayed', $2, 'replayed', 'shared', '/api/customers', 'POST'
+         FROM generate_series($3::int, $4::int)`,
+        [other.id, other.users.owner.id, from, to],
+      );
+    await other.api.post('/api/customers', { name: 'Old', currency: 'USD' }, { key: 'replayed' });
+    await shared(1, 10_000);
+    expect(await walk(other.api, '/api/writes?requestId=shared')).toMatchObject([{ key: 'replayed' }]);
+    await shared(10_001, 10_001);
+    expect(await other.api.get('/api/writes?requestId=shared')).toMatchObject({
+      status: 422,
+      json: { code: 'validation_failed', errors: [{ in: 'query', pointer: '/requestId' }] },
+    });
+    expect(await walk(company.api, '/api/writes?requestId=shared')).toEqual([]);
+  });
+
   test('by the day of their entry and its amount', async () => {
     const resources = async (query: string) =>
       (await walk(company.api, `/api/writes?${query}`)).map(({ resource }) => resource.id);
@@ -242,5 +264,54 @@ describe('writes', () => {
     expect(await resources('postedOn=2026-02-15&amount=301')).toEqual([]);
     expect(await resources('postedOn=2026-02-16&amount=300')).toEqual([]);
     expect((await company.api.get('/api/writes?amount=300')).json.errors).toMatchObject([{ pointer: '/amount' }]);
+    // On pages of one, with the other filters, and for who may read none of them.
+    expect(await idsOf('/api/writes?postedOn=2026-02-15&state=succeeded')).toHaveLength(1);
+    expect(await resources('postedOn=2026-02-15&state=rejected')).toEqual([]);
+    expect(await resources(`postedOn=2026-02-15&resource=${payments.february}`)).toEqual([payments.february]);
+    expect(await walk(company.as('inventory_manager'), '/api/writes?postedOn=2026-02-15')).toEqual([]);
+  });
+
+  test('each with the amount and the number that people know it by', async () => {
+    const body = { invoiceId: invoices.january, amount: 99_999, currency: 'USD', method: 'card' };
+    expect((await company.api.post('/api/payments', body, { key: 'too-much' })).status).toBe(422);
+    const items = await walk(company.api, '/api/writes', { limit: 200 });
+    const documentsOf = (id: string) =>
+      items.filter(({ resource }) => resource?.id === id).map(({ operation, document }) => [operation, document]);
+    expect(documentsOf(payments.february)).toEqual([
+      ['createPayment', { number: 'RCT-000001', amount: 300, currency: 'USD' }],
+    ]);
+    expect(documentsOf(invoices.january)).toEqual([
+      ['finalizeInvoice', { number: 'INV-000001', amount: 500, currency: 'USD' }],
+      ['createInvoice', { number: null, amount: 500, currency: 'USD' }],
+    ]);
+    expect(documentsOf(customers.usd)).toEqual([['createCustomer', null]]);
+    const rejected = { number: null, amount: 99_999, currency: 'USD' };
+    expect(items.find(({ key }) => key === 'too-much')).toMatchObject({ state: 'rejected', document: rejected });
+    for (const { key, document } of items.slice(0, 20)) {
+      const { json } = await company.api.get(`/api/writes/${encodeURIComponent(key)}`);
+      expect([key, json.document]).toEqual([key, document]);
+    }
+  });
+
+  test('without what somebody is paid, and without the amount for who may not see what was answered', async () => {
+    const other = await system.company();
+    await executedPayRun(other);
+    const payroll = await walk(other.api, '/api/writes', { limit: 200 });
+    expect(payroll.map(({ operation }) => operation)).toEqual(['executePayroll', 'createPayRun', 'createEmployee']);
+    expect(payroll.map(({ document }) => document)).toEqual([null, null, null]);
+    const invoiceId = await other.invoice();
+    const body = { invoiceId, amount: 10, currency: 'USD', method: 'card' };
+    await other.as('accountant').post('/api/payments', body, { key: 'mine' });
+    const mine = async () => (await other.as('accountant').get('/api/writes?operation=createPayment')).json.items;
+    expect(await mine()).toMatchObject([{ key: 'mine', document: { amount: 10 } }]);
+    await system.owner.query(
+      "UPDATE memberships SET roles = '{inventory_manager}' WHERE company_id = $1 AND user_id = $2",
+      [...[other.id, other.users.accountant.id]],
+    );
+    expect(await mine()).toMatchObject([{ key: 'mine', document: null }]);
+    expect((await other.as('accountant').get('/api/writes/mine')).json).toMatchObject({
+      document: null,
+      response: null,
+    });
   });
 });

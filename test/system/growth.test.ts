@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
 import { fingerprint, rowId, workflowIdOf, writeId } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
+import { createWriteList } from '../../api/writes/list.ts';
 import { withDatabase } from '../../deploy/cli/command.ts';
 import { inParallel } from '../../deploy/cli/in-parallel.ts';
 import { openPooledHttp } from '../../deploy/cli/pooled-http.ts';
@@ -14,6 +15,7 @@ import { paymentBody } from '../support/effects.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { signToken } from '../support/tokens.ts';
 import { walk } from '../support/walk.ts';
+import { measured, type Work } from '../support/work-of-statements.ts';
 
 /** Not the same in each company. */
 const SIZE = { companies: 3, keys: 2_003 };
@@ -43,6 +45,19 @@ afterAll(() => system.stop());
 
 function ownerUrl(): string {
   return system.owner.options.connectionString ?? '';
+}
+
+/** What the statements of one page of the list of writes have done. */
+async function workOfPage(company: FilledCompany | undefined, query: Record<string, unknown>): Promise<Work> {
+  return withDatabase(ownerUrl(), async (session) => {
+    await session.query('BEGIN READ ONLY');
+    await session.query('SELECT enter_company($1)', [company?.company_id]);
+    const { tx, work } = measured({ query: async (text, values) => (await session.query(text, values as [])).rows });
+    const cursors = { encode: () => '', decode: () => [] };
+    const reader = { companyId: company?.company_id ?? '', userId: company?.user_id ?? '', roles: ['owner'], cursors };
+    await createWriteList(OPERATIONS, { url: undefined, namespace: '' }).read(tx, { params: {}, query }, reader);
+    return work;
+  });
 }
 
 function apiOf(company: FilledCompany | undefined) {
@@ -125,6 +140,21 @@ describe('a filled database', () => {
     expect(writes).toHaveLength(payments);
     const { json } = await apiOf(company).get(`/api/writes/${paymentKey(company?.company_id ?? '', 0)}`);
     expect(json).toMatchObject({ state: 'succeeded', operation: 'createPayment', response: rows.at(-1)?.body });
+  });
+
+  test('finds the writes of a day, all of them, and a page of them by no more than its entries', async () => {
+    const [company] = companies;
+    const { rows } = await system.owner.query(
+      `SELECT entry_date::text AS day, count(*)::int AS entries FROM journal_entries WHERE company_id = $1
+       GROUP BY 1 ORDER BY 2 DESC LIMIT 1`,
+      [company?.company_id],
+    );
+    const [{ day, entries }] = rows;
+    expect(entries).toBeGreaterThan(500);
+    const found = await walk(apiOf(company), `/api/writes?postedOn=${day}`, { limit: 200 });
+    expect(new Set(found.map(({ key }) => key)).size).toBe(entries);
+    const work = await workOfPage(company, { postedOn: day, limit: 10 });
+    expect(work.rows).toBeLessThan(100);
   });
 
   test('has invoices whose answer at their finalization gives their number', async () => {

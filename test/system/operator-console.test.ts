@@ -127,10 +127,19 @@ describe('the console', () => {
     await page.getByRole('heading', { level: 1, name: KEY }).waitFor();
     await page.getByText('It is done.').waitFor();
     await page.getByText('Zaphod').first().waitFor();
+    await page.goto(`${system.url}/console/companies/${company.id}`);
+    await page.getByLabel('ID of a write, a resource or a request').fill('nothing');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: '0 found' }).waitFor();
+    await page.getByText('One that has not is found by its key.').waitFor();
     const paid = await fetch(`${system.url}/operator/companies/${company.id}/writes?operation=executePayroll`, {
       headers: { authorization: `Bearer ${operator}` },
     });
-    const { items } = (await paid.json()) as { items: { key: string }[] };
+    const { items } = (await paid.json()) as { items: { key: string; document: unknown }[] };
+    expect(items[0]?.document).toBeNull();
+    await page.goto(`${system.url}/console/companies/${company.id}`);
+    await page.getByRole('row').filter({ hasText: 'executePayroll' }).waitFor();
+    expect(await page.getByRole('table').textContent()).not.toMatch(/\d\.\d\d USD/);
     await page.goto(`${system.url}/console/companies/${company.id}/writes/${items[0]?.key}`);
     await page.getByText('It is done.').waitFor();
     await page.getByText('It is not for you to see.').first().waitFor();

@@ -1,4 +1,5 @@
 import { exponentOf, formatAmount } from '../../../activities/currencies.ts';
+import type { WriteSummary } from '../../client/src/generated/types.ts';
 
 /** An amount of the API in minor units: a JSON number, or a string of digits where a number might not be exact. */
 export type Minor = number | string;
@@ -39,10 +40,24 @@ export function byCurrency<T extends { readonly currency: string }>(
   return [...groups].toSorted(([one], [other]) => (one < other ? -1 : 1));
 }
 
-/** What somebody has typed, such as `25.00`, in minor units. Undefined for what is no amount, or finer than the currency has it. */
+/**
+ * What somebody has typed, such as `25.00` or `1,234.50`, in minor units. Undefined for what is no amount, is finer than the currency
+ * has it, or is larger than any.
+ */
 export function minorUnits(text: string, currency: string | undefined): string | undefined {
-  const [, whole, fraction = ''] = /^(\d{1,15})(?:\.(\d*))?$/.exec(text) ?? [];
+  const [, grouped, fraction = ''] = /^(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d*))?$/.exec(text) ?? [];
   const exponent = currency === undefined ? 2 : exponentOf(currency);
-  if (whole === undefined || fraction.length > exponent) return undefined;
-  return String(BigInt(whole + fraction.padEnd(exponent, '0')));
+  if (grouped === undefined || fraction.length > exponent) return undefined;
+  const minor = String(BigInt(grouped.replaceAll(',', '') + fraction.padEnd(exponent, '0')));
+  return minor.length > MOST_DIGITS ? undefined : minor;
+}
+
+/** Of the amounts that the API looks for. */
+const MOST_DIGITS = 15;
+
+/** What people know a write by: `25.00 USD · RCT-000005`. Empty where it is of neither an amount nor a document with a number. */
+export function documentInWords(document: WriteSummary['document']): string {
+  const { number = null, amount = null, currency = null } = document ?? {};
+  const money = amount === null || currency === null ? [] : [`${moneyText(amount, currency)} ${currency}`];
+  return [...money, ...(number === null ? [] : [number])].join(' · ');
 }

@@ -1128,11 +1128,11 @@ export type ListWritesQuery = {
   from?: string;
   /** The last day (UTC) or instant. */
   to?: string;
-  /** The ID of a resource: the writes that made it or changed it. */
+  /** The ID of a resource: the writes that made it or changed it, if that are 10,000 at most. */
   resource?: string;
-  /** The ID of a request: the writes that it asked for, made or not. */
+  /** The ID of a request: the writes that it asked for, made or not, if requests with it are 10,000 at most. */
   requestId?: string;
-  /** The date of an entry: the writes that posted on it. */
+  /** The date of an entry: the writes that posted on it, the one whose entry is the newest first. */
   postedOn?: string;
   /** Minor units: the writes of `postedOn` with a line of this amount on either side. */
   amount?: string;
@@ -2238,6 +2238,18 @@ export type WriteSummary = {
     id: string;
     url: string;
   } | null;
+  /**
+   * What people know the write by. null for a write of something else than money, for who may not see what it
+   * answered, wherever it may tell what somebody is paid, and in lists where that is larger than 64 KiB
+   */
+  document?: {
+    /** Such as RCT-000001; null where it has none */
+    number: string | null;
+    /** Minor units: what was asked for, or the total of the document; null where it is of no one amount */
+    amount: number | null;
+    /** ISO 4217 */
+    currency: string | null;
+  } | null;
   actor: {
     /** null for a lost write whose user is lost, too */
     userId: string | null;
@@ -2270,6 +2282,18 @@ export type Write = {
     type: string;
     id: string;
     url: string;
+  } | null;
+  /**
+   * What people know the write by. null for a write of something else than money, for who may not see what it
+   * answered, wherever it may tell what somebody is paid, and in lists where that is larger than 64 KiB
+   */
+  document?: {
+    /** Such as RCT-000001; null where it has none */
+    number: string | null;
+    /** Minor units: what was asked for, or the total of the document; null where it is of no one amount */
+    amount: number | null;
+    /** ISO 4217 */
+    currency: string | null;
   } | null;
   actor: {
     /** null for a lost write whose user is lost, too */

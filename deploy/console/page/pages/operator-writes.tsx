@@ -1,15 +1,16 @@
 import { useLocation, useRoute } from 'preact-iso/router';
 import type { WriteSummary } from '../../../client/src/generated/types.ts';
+import { mayBeRequest, mayBeResource } from '../find-question.ts';
 import { CompanyContext } from '../parts/company.tsx';
 import { fieldText } from '../parts/field-text.ts';
+import { Found } from '../parts/found.tsx';
+import { More } from '../parts/more.tsx';
 import { OperatorCompanyHead } from '../parts/operator-company.tsx';
 import { Problem } from '../parts/problem.tsx';
-import { useAnswer } from '../parts/use-answer.ts';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
 import { useOperatorCompany } from '../parts/use-operator-company.ts';
+import { usePages } from '../parts/use-pages.ts';
 import { WriteTable } from '../parts/write-table.tsx';
-
-type Page = { readonly items: readonly WriteSummary[] };
 
 /** For operators: the writes of one company, by key, by an ID, and the newest. Each question is recorded: none is asked again by itself. */
 export function OperatorWritesPage() {
@@ -49,37 +50,44 @@ export function OperatorWritesPage() {
           <button type="submit">Find by ID</button>
         </form>
       </search>
-      <Found companyId={companyId} id={id} base={`${base}/writes`} />
+      {id === '' ? (
+        <Newest companyId={companyId} base={`${base}/writes`} />
+      ) : (
+        <FoundById companyId={companyId} id={id} base={`${base}/writes`} />
+      )}
     </CompanyContext.Provider>
   );
 }
 
 type Sought = { readonly companyId: string; readonly id: string; readonly base: string };
 
-function Found({ companyId, id, base }: Sought) {
-  const path = `/operator/companies/${encodeURIComponent(companyId)}/writes`;
-  const asked = (name: string) => (id === '' ? undefined : `${path}?${name}=${encodeURIComponent(id)}`);
-  const newest = useAnswer<Page>(id === '' ? `${path}?limit=20` : undefined);
-  const byResource = useAnswer<Page>(asked('resource'));
-  const byRequest = useAnswer<Page>(asked('requestId'));
-  const answers = [newest, byResource, byRequest];
-  const isLoading = answers.some((answer) => answer.isLoading);
-  const error = answers.find((answer) => answer.error !== undefined)?.error;
-  const found = answers.flatMap(({ data }) => data?.items ?? []);
-  const writes = [...new Map(found.map((write) => [write.key, write])).values()];
-  const heading = id === '' ? 'The newest that have their outcome' : isLoading ? 'Looking' : `${writes.length} found`;
+function Newest({ companyId, base }: Omit<Sought, 'id'>) {
+  const { first, items, more, error } = usePages<WriteSummary>(`${pathOf(companyId)}?limit=20`);
   return (
     <>
-      <h2 aria-live="polite">{heading}</h2>
-      {error === undefined ? null : <Problem error={error} />}
-      <WriteTable writes={isLoading && writes.length === 0 ? undefined : writes} isLoading={isLoading} base={base} />
-      {!isLoading && error === undefined && writes.length === 0 ? (
-        <p>
-          {id === ''
-            ? 'No write of this company has its outcome yet.'
-            : 'No write of this company that has its outcome has this ID. One that has not is found by its key.'}
-        </p>
-      ) : null}
+      <h2>The newest that have their outcome</h2>
+      {first.error === undefined ? null : <Problem error={first.error} onAgain={first.again} />}
+      <WriteTable writes={first.data === undefined ? undefined : items} isLoading={first.isLoading} base={base} />
+      {first.data?.items.length === 0 ? <p>No write of this company has its outcome yet.</p> : null}
+      <More more={more} error={error} />
     </>
   );
+}
+
+function FoundById({ companyId, id, base }: Sought) {
+  const asked = (name: string) => `${pathOf(companyId)}?${name}=${encodeURIComponent(id)}&limit=50`;
+  const lists = [
+    usePages<WriteSummary>(mayBeResource(id) ? asked('resource') : undefined),
+    usePages<WriteSummary>(mayBeRequest(id) ? asked('requestId') : undefined),
+  ];
+  const writes = [...new Map(lists.flatMap(({ items }) => items).map((write) => [write.key, write])).values()];
+  return (
+    <Found answers={lists.map(({ first }) => first)} writes={writes} lists={lists} base={base}>
+      <p>No write of this company that has its outcome has this ID. One that has not is found by its key.</p>
+    </Found>
+  );
+}
+
+function pathOf(companyId: string): string {
+  return `/operator/companies/${encodeURIComponent(companyId)}/writes`;
 }

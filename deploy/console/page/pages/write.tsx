@@ -3,6 +3,7 @@ import { useRoute } from 'preact-iso/router';
 import type { Event, Write } from '../../../client/src/generated/types.ts';
 import { demandInWords } from '../approval-words.ts';
 import { OPERATIONS } from '../generated/operations.ts';
+import { documentInWords } from '../money.ts';
 import { Action } from '../parts/action.tsx';
 import { useCompany } from '../parts/company.tsx';
 import { Decide } from '../parts/decide.tsx';
@@ -48,8 +49,14 @@ export function Story({ write, again }: { readonly write: Write; readonly again?
   const { timeZone } = useCompany();
   const { title, next, tone } = stateInWords(write);
   const { state, response } = write;
+  const document = documentInWords(write.document);
   return (
     <>
+      {document === '' ? null : (
+        <p class="headline">
+          {write.operation} <strong>{document}</strong>
+        </p>
+      )}
       <article class={`outcome ${tone}`}>
         <p>
           <State state={state} />. {title}

@@ -4,19 +4,21 @@ import { type Answer, useAnswer } from './use-answer.ts';
 
 export type Page<T> = { readonly items: readonly T[]; readonly nextCursor: string | null };
 
-/** A list, page after page: the first as useAnswer asks for it, those after it as they are asked for. */
-export function usePages<T>(
-  path: string,
-  { everyMs }: { readonly everyMs?: number } = {},
-): {
+export type Pages<T> = {
   readonly first: Answer<Page<T>>;
   readonly items: readonly T[];
   readonly more: (() => void) | undefined;
   readonly error: ApiError | undefined;
-} {
+};
+
+/**
+ * A list, page after page: the first as useAnswer asks for it, those after it as they are asked for. Nothing is asked for
+ * undefined.
+ */
+export function usePages<T>(path: string | undefined, { everyMs }: { readonly everyMs?: number } = {}): Pages<T> {
   const [later, setLater] = useState<Page<T> & { readonly path?: string }>({ items: [], nextCursor: null });
   const [error, setError] = useState<ApiError>();
-  const isBegun = later.path === path;
+  const isBegun = path !== undefined && later.path === path;
   // Once more is shown, the first page stands still: what is new would push its last items between it and the next.
   const first = useAnswer<Page<T>>(path, { everyMs: isBegun ? undefined : everyMs });
   useEffect(() => {
@@ -25,7 +27,7 @@ export function usePages<T>(
   }, [path]);
   const cursor = isBegun ? later.nextCursor : (first.data?.nextCursor ?? null);
   const more = useCallback(async () => {
-    if (cursor === null) return;
+    if (cursor === null || path === undefined) return;
     try {
       const separator = path.includes('?') ? '&' : '?';
       const page = await ask<Page<T>>(`${path}${separator}cursor=${encodeURIComponent(cursor)}`);
