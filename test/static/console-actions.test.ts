@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
-import { amountAskedFor, demandInWords, mayDecide, wouldBeLast } from '../../deploy/console/page/approval-words.ts';
+import {
+  amountAskedFor,
+  changedPath,
+  demandInWords,
+  headline,
+  mayDecide,
+  wouldBeLast,
+} from '../../deploy/console/page/approval-words.ts';
 import { actionsOf, progressOf } from '../../deploy/console/page/batch-words.ts';
 import { eventOf, mayCancel } from '../../deploy/console/page/write-actions.ts';
 
@@ -65,6 +72,19 @@ describe('a decision', () => {
     expect(amountAskedFor({ body: { amount: 123_456, currency: 'USD' } })).toBe('1,234.56 USD');
     for (const other of [null, {}, { body: {} }, { body: { amount: 1.5, currency: 'USD' } }, { body: { amount: 1 } }])
       expect(amountAskedFor(other)).toBeUndefined();
+    const lines = [
+      { amount: 9_999_900, currency: 'USD' },
+      { amount: -9_999_900, currency: 'USD' },
+    ];
+    expect(amountAskedFor({ body: { lines } })).toBe('99,999.00 USD');
+    expect(amountAskedFor({ body: { lines: [{ quantity: 1 }] } })).toBeUndefined();
+    const invoiceId = '../users';
+    const change = { operation: 'finalizeInvoice', request: { params: { invoiceId } } };
+    expect(changedPath(change)).toBe('/api/invoices/..%2Fusers');
+    expect(changedPath({ operation: 'createPayment', request: { params: {} } })).toBeUndefined();
+    expect(changedPath({ operation: 'finalizeInvoice', request: null })).toBeUndefined();
+    expect(headline({ id: 'x', number: 'INV-1', total: 123_456, currency: 'JPY' })).toBe('INV-1, 123,456 JPY');
+    expect(headline({ id: 'x', total: 1 })).toBe('x');
     expect(demandInWords({ roles: ['owner', 'inventory_manager'], count: 2, given: 1 })).toBe(
       '1 of 2 approvals by owner or inventory manager',
     );

@@ -38,7 +38,11 @@ beforeAll(async () => {
   entryId = paid.json.journalEntryId;
   await sealAllOf(system);
   await publishNow(system, [company.id], sealKey('console-key'));
-  await setPolicies(company, [{ operation: 'createRefund', approverRoles: ['owner', 'admin'] }]);
+  const approverRoles = ['owner', 'admin'];
+  await setPolicies(company, [
+    { operation: 'createRefund', approverRoles },
+    { operation: 'voidPayment', approverRoles },
+  ]);
   const rows = [1, 2, 3, 999_999_999].map((amount, at) => ({ key: `row-${at}`, body: paymentBody(invoiceId, amount) }));
   const api = batchClient(system, company);
   await api.send(ndjson(rows), { key: 'file', operation: 'createPayment' });
@@ -199,6 +203,23 @@ describe('a write that waits for its approval', () => {
     await asker.page.getByRole('dialog').getByText('It never happens.').waitFor();
     expect([...faults, ...asker.faults]).toEqual([]);
     await Promise.all([close(), asker.close()]);
+  });
+
+  test('shows what it would change, where what is asked for names only that', async () => {
+    const payment = await company.api.created('/api/payments', paymentBody(invoiceId, 4_200), { key: 'to-be-voided' });
+    const asked = await company
+      .as('accountant')
+      .post(`/api/payments/${payment.id}/void`, { reason: 'twice' }, { key: 'void-it' });
+    expect(asked.status, asked.text).toBe(202);
+    const { page, faults, close } = await openAt('/console/approvals');
+    const waiting = page.getByRole('article').filter({ hasText: 'void-it' });
+    await waiting.getByText(`${payment.number}, 42.00 USD`).waitFor();
+    await waiting.getByRole('button', { name: 'Approve' }).click();
+    await page.getByRole('dialog').getByText(`${payment.number}, 42.00 USD`).waitFor();
+    await page.getByRole('button', { name: 'Approve it' }).click();
+    await page.getByRole('dialog').getByText('It is done.').waitFor();
+    expect(faults).toEqual([]);
+    await close();
   });
 
   test('shows what the API refuses, in full, and sends nothing again by itself', async () => {

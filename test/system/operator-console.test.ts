@@ -114,6 +114,23 @@ describe('the console', () => {
     await close();
   });
 
+  test('keeps no connection for a tab that nobody looks at', async () => {
+    const { page, close } = await signedIn({ operator });
+    await page.getByRole('status').getByText('Live').waitFor();
+    const look = (visibility: string) =>
+      page.evaluate(
+        `Object.defineProperty(document, 'visibilityState', { value: '${visibility}', configurable: true });
+         document.dispatchEvent(new Event('visibilitychange'));`,
+      );
+    const left = page.waitForEvent('requestfailed', (request) => request.url().endsWith('/operator/live'));
+    await look('hidden');
+    await left;
+    const begun = page.waitForRequest('**/operator/live');
+    await look('visible');
+    await begun;
+    await close();
+  });
+
   test('shows operators what became of any write, without what somebody is paid', async () => {
     await executedPayRun(company);
     const { page, faults, close } = await signedIn({ operator });

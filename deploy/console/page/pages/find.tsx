@@ -142,13 +142,17 @@ function FoundById({ id }: { readonly id: string }) {
   const isWhole = answers.every(({ isLoading, error }) => !isLoading && error === undefined);
   const isAll = isWhole && lists.every(({ more }) => more === undefined);
   const [only, ...others] = writes;
+  // A request with this ID may have been a repetition, or refused: the write is not what became of it.
+  const isOfId = [only?.key, only?.writeId, only?.resource?.id].includes(id);
   const target =
-    isAll && only !== undefined && others.length === 0 ? `/console/writes/${encodeURIComponent(only.key)}` : undefined;
+    isAll && only !== undefined && isOfId && others.length === 0
+      ? `/console/writes/${encodeURIComponent(only.key)}`
+      : undefined;
   useEffect(() => {
     if (target !== undefined) route(target, true);
   }, [target, route]);
   return (
-    <Found answers={answers} writes={writes} lists={lists}>
+    <Found answers={answers} writes={writes} lists={lists} note={byRequest.items.length === 0 ? undefined : BY_REQUEST}>
       {isNoKey ? (
         <p>
           No write that you may see has this as its key. If you have sent a request with exactly this key, it is safe to
@@ -163,6 +167,9 @@ function FoundById({ id }: { readonly id: string }) {
     </Found>
   );
 }
+
+const BY_REQUEST =
+  'A request with this ID had the key of such a write. What it was answered is in the timeline of the write: it may have been a repetition, or another request that was refused.';
 
 /** The writes that posted an entry on a day. */
 function FoundByDay({ day, amount }: { readonly day: string; readonly amount: string | undefined }) {

@@ -7,18 +7,20 @@ import type { Answer } from './use-answer.ts';
 import type { Pages } from './use-pages.ts';
 import { WriteTable } from './write-table.tsx';
 
-/** What a question has found, and that it is a part where it is. `children`: what it means that nothing was. */
+/** What a question has found, and that it is a part where it is. `note`: what it means; `children`: what it means that nothing was. */
 export function Found({
   answers,
   writes,
   lists,
   base,
+  note,
   children,
 }: {
   readonly answers: readonly Answer<unknown>[];
   readonly writes: readonly WriteSummary[];
   readonly lists: readonly Pages<WriteSummary>[];
   readonly base?: string;
+  readonly note?: string | undefined;
   readonly children: ComponentChildren;
 }) {
   const isLoading = answers.some((answer) => answer.isLoading);
@@ -33,6 +35,7 @@ export function Found({
     <>
       <h2 aria-live="polite">{isLoading ? 'Looking' : isEmpty && failed !== undefined ? 'Could not look' : count}</h2>
       {failed?.error === undefined ? null : <Problem error={failed.error} onAgain={failed.again} />}
+      {isEmpty || note === undefined ? null : <p>{note}</p>}
       {isEmpty ? null : (
         <WriteTable writes={writes.length === 0 ? undefined : writes} isLoading={isLoading} {...(base && { base })} />
       )}
