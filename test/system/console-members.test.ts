@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Page, Route } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Role } from '../../activities/roles.ts';
 import { buildConsole } from '../../deploy/console/build-console.ts';
@@ -157,7 +157,7 @@ describe('a batch', () => {
 });
 
 describe('a write that waits for its approval', () => {
-  test('is approved once, whatever is clicked, and its answer stays to be read', async () => {
+  test('is approved once, whatever is clicked or pressed, and its answer stays to be read', async () => {
     await waitingRefund('approve-me');
     const { page, faults, close } = await openAt('/console/approvals');
     const sent = sentBy(page);
@@ -165,6 +165,12 @@ describe('a write that waits for its approval', () => {
     await page.getByRole('button', { name: 'Approve' }).click();
     await page.getByText('With your approval it has all that it needs').waitFor();
     await page.getByLabel(/^Comment/).fill('<b>fine</b>');
+    // While it is sent, the keyboard reaches what the style keeps from the mouse.
+    const pressAgain = async (route: Route) => {
+      await page.keyboard.press('Enter');
+      await route.continue();
+    };
+    await page.route('**/approve', pressAgain, { times: 1 });
     await page.getByRole('button', { name: 'Approve it' }).dblclick();
     await page.getByRole('dialog').getByText('Done: it is in the books.').waitFor();
     await page.getByText('Nothing waits for you.').waitFor();
