@@ -47,6 +47,12 @@ export async function openPage(
   return { page, faults, close: () => context.close() };
 }
 
+/** By how many pixels the page is wider than its window, whose `innerWidth` on a phone grows with the page. */
+export async function overflowOf(page: Page): Promise<number> {
+  const needed = await page.evaluate<number>('document.documentElement.scrollWidth');
+  return needed - (page.viewportSize()?.width ?? 0);
+}
+
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 const require = createRequire(import.meta.url);
 

@@ -7,7 +7,15 @@ import { buildConsole } from '../../deploy/console/build-console.ts';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { setPolicies } from '../support/approvals.ts';
 import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
-import { LOOKS, type Look, launchBrowser, openPage, violationsOf, type WatchedPage } from '../support/browser.ts';
+import {
+  LOOKS,
+  type Look,
+  launchBrowser,
+  openPage,
+  overflowOf,
+  violationsOf,
+  type WatchedPage,
+} from '../support/browser.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { verify } from '../support/seal-bundles.ts';
@@ -256,7 +264,7 @@ test.each(Object.keys(LOOKS) as Look[])(
       await page.goto(`${system.url}${path}`);
       await page.getByText(text).first().waitFor();
       found.push(...(await violationsOf(page)).map((violation) => `${path} ${violation}`));
-      const overflow = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
+      const overflow = await overflowOf(page);
       if (overflow > 0) found.push(`${path} is ${overflow} px wider than the window`);
     }
     await page.getByRole('button', { name: 'Reject' }).click();

@@ -2,7 +2,15 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type BuiltFile, buildConsole } from '../../deploy/console/build-console.ts';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
-import { LOOKS, type Look, launchBrowser, openPage, violationsOf, type WatchedPage } from '../support/browser.ts';
+import {
+  LOOKS,
+  type Look,
+  launchBrowser,
+  openPage,
+  overflowOf,
+  violationsOf,
+  type WatchedPage,
+} from '../support/browser.ts';
 import type { Company } from '../support/companies.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { signToken } from '../support/tokens.ts';
@@ -173,7 +181,7 @@ describe('the console', () => {
         await page.goto(`${system.url}${path}`);
         await page.getByText(text).first().waitFor();
         found.push(...(await violationsOf(page)).map((violation) => `${path} ${violation}`));
-        const overflow = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
+        const overflow = await overflowOf(page);
         if (overflow > 0) found.push(`${path} is ${overflow} px wider than the window`);
       }
       expect(found).toEqual([]);
