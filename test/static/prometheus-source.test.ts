@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { createPrometheusSource } from '../../api/operators/now/prometheus.ts';
 import { boundsOfHour } from '../../api/operators/now/snapshot.ts';
 import { json, startAnswering } from '../support/answering-server.ts';
@@ -97,6 +97,18 @@ describe('what Prometheus tells', () => {
       summary: 'So it is',
       since: '2026-01-30T00:00:00Z',
     });
+  });
+
+  test('is unknown where it does not answer in time, and the notes say so', async () => {
+    const { timeout } = AbortSignal;
+    const limits = vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => timeout.call(AbortSignal, ms / 100));
+    const { url, close } = await startAnswering([() => undefined]);
+    stop = close;
+    const { now, alerts, notes } = await sourceAt(url)
+      .snapshot()
+      .finally(() => limits.mockRestore());
+    expect({ inFlight: now.inFlight, alerts }).toEqual({ inFlight: null, alerts: null });
+    expect(notes).toEqual(['Prometheus cannot be asked: it did not answer within 5 s.']);
   });
 
   test.each([

@@ -7,6 +7,7 @@ import { OPERATIONS } from '../../activities/operation-list.ts';
 import type { SetOperation } from '../../activities/write/run-set.ts';
 import { createGroupRuns } from '../../worker/lanes/group-runs.ts';
 import type { GroupItem, LeftItem } from '../../workflows/messages.ts';
+import { setPolicies } from '../support/approvals.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
 import { holdInvoice } from '../support/held-invoice.ts';
@@ -201,6 +202,14 @@ describe('the chunk of a batch', () => {
     expect(await outcomes(rows)).toEqual({ beside: 'succeeded' });
     expect(attempted.filter((name) => name === 'behind')).toEqual([]);
     expect(await Promise.all(rows.map(({ args }) => hasRun(args.key)))).toEqual([false, false, false]);
+  });
+
+  test('leaves what needs an approval, and makes what names the same behind it', async () => {
+    const invoiceId = await company.invoice({ total: 100_000 });
+    await setPolicies(company, [{ operation: 'createPayment', amountFrom: 50_000, approverRoles: ['owner', 'admin'] }]);
+    const rows = [pay('to be approved', invoiceId, 50_000), pay('behind it', invoiceId, 10)];
+    expect(await runChunk(rows)).toEqual([{ index: 0, runId: null, failure: 'approval' }]);
+    expect(await outcomes(rows)).toEqual({ 'behind it': 'succeeded' });
   });
 
   test('leaves what waits for a lock too long, and all that names it; sent again, that keeps its order', async () => {

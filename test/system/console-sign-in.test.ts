@@ -109,8 +109,13 @@ test('who comes back without having left, or with the state of another, is not s
   await page.getByRole('alert').getByText('This tab has not begun to sign in').waitFor();
   await page.getByRole('button', { name: 'Sign in', exact: true }).click();
   await page.getByPlaceholder('Enter any login').waitFor();
-  await page.goto(`${url}/console/signed-in?code=stolen&state=of-another`);
+  const asked: string[] = [];
+  page.on('request', (request) => asked.push(`${request.method()} ${request.url()}`));
+  // From the right provider: the state alone says that it is of another.
+  await page.goto(`${url}/console/signed-in?code=stolen&state=of-another&iss=${encodeURIComponent(ISSUER)}`);
   await page.getByRole('alert').getByText('Signing in has failed').waitFor();
+  expect(asked).toContain(`GET ${ISSUER}/.well-known/openid-configuration`);
+  expect(asked).not.toContain(`POST ${ISSUER}/token`);
   expect(await page.evaluate<string | null>("sessionStorage.getItem('accubooks-console-token')")).toBe(null);
   await page.close();
 });

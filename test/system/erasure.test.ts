@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
 import { setPolicies } from '../support/approvals.ts';
+import { auditTampered } from '../support/audit.ts';
 import { bankTransaction, matching } from '../support/bank.ts';
 import { changeSettings } from '../support/books.ts';
 import type { Answer } from '../support/client.ts';
@@ -26,6 +27,9 @@ async function trialBalance({ api }: Company) {
 async function expectBooksToHold(company: Company) {
   expect(await findingsOf(system.owner, company.id)).toEqual([]);
   expect(await brokenControls(system.owner)).toEqual({});
+  // Nor does anything else of the records: a request that lost members with a person gives another fingerprint.
+  const { named, couldNotAsk } = await auditTampered(system.owner, { company: company.id });
+  expect({ named, couldNotAsk }).toEqual({ named: [], couldNotAsk: [] });
 }
 
 async function leavesOf(company: Company) {

@@ -13,6 +13,8 @@ const OPERATOR_AUDIENCE = 'accubooks-operators';
 const SILENT = 'http://127.0.0.1:1/metrics';
 const PATIENCE = { timeout: 60_000, interval: 250 };
 const ONE_STRETCH_OF = 120;
+/** Of which company something is, where it is of none. */
+const NOBODYS = '00000000-0000-0000-0000-000000000000';
 
 let system: System;
 let company: Company;
@@ -173,6 +175,7 @@ describe('any write', () => {
     await pay(key);
     const found = (await get('/operator/companies?search=seen')).json;
     expect(found).toEqual({ items: [{ id: company.id, name: 'Seen Ltd', timeZone: 'UTC' }] });
+    expect((await get(`/operator/companies?id=${company.id}`)).json).toEqual(found);
     const { status, json } = await readWrite(key);
     expect(status).toBe(200);
     expect(json).toMatchObject({ key, state: 'succeeded', operation: 'createCustomer', response: { name: 'Zaphod' } });
@@ -183,18 +186,28 @@ describe('any write', () => {
     expect(list.json).toMatchObject({ items: [{ key }], nextCursor: null });
     // At once: what leaves no trace is not read.
     const { rows } = await system.owner.query(
-      `SELECT reason, subject, action, details FROM security_log WHERE company_id = $1 AND event = 'operator_command'
-       ORDER BY timestamp, reason`,
-      [company.id],
+      `SELECT company_id, reason, subject, action, details FROM security_log
+       WHERE company_id = ANY ($1) AND event = 'operator_command' ORDER BY timestamp, reason`,
+      [[NOBODYS, company.id]],
     );
+    const companies = { reason: 'companies_listed', subject: 'ada', action: 'GET /operator/companies', details: {} };
     expect(rows).toEqual([
+      { company_id: NOBODYS, ...companies },
+      { company_id: company.id, ...companies },
       {
+        company_id: company.id,
         reason: 'write_read',
         subject: 'ada',
         action: 'GET /operator/companies/:companyId/writes/:key',
         details: { key },
       },
-      { reason: 'writes_listed', subject: 'ada', action: 'GET /operator/companies/:companyId/writes', details: {} },
+      {
+        company_id: company.id,
+        reason: 'writes_listed',
+        subject: 'ada',
+        action: 'GET /operator/companies/:companyId/writes',
+        details: {},
+      },
     ]);
   });
 
