@@ -84,7 +84,7 @@ test('an operator signs in for their own audience, and sees no company from with
   const page = await open('/console/');
   await page.getByRole('button', { name: 'Sign in as operator' }).click();
   await signInAtProvider(page);
-  await page.getByRole('link', { name: 'Any write' }).waitFor();
+  await page.getByRole('link', { name: 'All companies' }).waitFor();
   expect(await page.getByRole('link', { name: 'Books' }).count()).toBe(0);
   await page.close();
 });

@@ -58,8 +58,8 @@ describe('the console', () => {
     const { token } = company.users.owner;
     for (const [tokens, places] of [
       [{ token }, OF_MEMBERS],
-      [{ operator }, ['Now', 'Any write']],
-      [{ token, operator }, [...OF_MEMBERS, 'Now', 'Any write']],
+      [{ operator }, ['Now', 'All companies']],
+      [{ token, operator }, [...OF_MEMBERS, 'Now', 'All companies']],
     ] as const) {
       const watched = await signedIn(tokens);
       expect(await placesOf(watched)).toEqual(places);
@@ -76,7 +76,7 @@ describe('the console', () => {
     await page.getByLabel('Token').fill(`${operator} ${company.users.owner.token}`);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('heading', { level: 1, name: 'Find a write' }).waitFor();
-    expect(await placesOf(watched)).toEqual([...OF_MEMBERS, 'Now', 'Any write']);
+    expect(await placesOf(watched)).toEqual([...OF_MEMBERS, 'Now', 'All companies']);
     await close();
   });
 
@@ -134,7 +134,7 @@ describe('the console', () => {
   test('shows operators what became of any write, without what somebody is paid', async () => {
     await executedPayRun(company);
     const { page, faults, close } = await signedIn({ operator });
-    await page.getByRole('link', { name: 'Any write' }).click();
+    await page.getByRole('link', { name: 'All companies' }).click();
     await page.getByLabel('A part of its name').fill('operated');
     await page.keyboard.press('Enter');
     await page.getByRole('link', { name: 'Operated Ltd' }).click();

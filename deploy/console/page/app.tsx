@@ -137,7 +137,7 @@ const COUNTED = 50;
 /** For whoever has signed in as operator. */
 const OPERATOR_PLACES = [
   { path: '/console/now', name: 'Now' },
-  { path: '/console/companies', name: 'Any write' },
+  { path: '/console/companies', name: 'All companies' },
 ] as const;
 
 type Who = { readonly name: string; readonly person: string | null | undefined };

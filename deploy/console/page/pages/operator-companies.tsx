@@ -9,7 +9,7 @@ import { useDocumentTitle } from '../parts/use-document-title.ts';
 
 /** For operators: whose write is it? */
 export function OperatorCompaniesPage() {
-  useDocumentTitle('Any write');
+  useDocumentTitle('All companies');
   const { query, route } = useLocation();
   const [search, setSearch] = useState(query['search'] ?? '');
   const asked = search === '' ? '' : `?search=${encodeURIComponent(search)}`;
@@ -22,7 +22,7 @@ export function OperatorCompaniesPage() {
   };
   return (
     <>
-      <h1>Any write</h1>
+      <h1>All companies</h1>
       <p>Choose the company whose write it is. What you read here is in the security log of that company.</p>
       <search>
         <form class="joined" onSubmit={find}>
