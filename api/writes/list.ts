@@ -4,14 +4,24 @@ import { isUuid } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import { type Filter, type List, readPage } from '../reads/page.ts';
+import { withoutPayroll } from '../reads/payroll-entries.ts';
 import { firstInstant, instantAfter, instantOrDay, operationName, pageQuery } from '../reads/query.ts';
 import { defineRead, type Read, type Reader } from '../reads/read.ts';
 import { READERS } from '../reads/readers.ts';
 import { readableOperations } from './access.ts';
+import { type Asked, askedWrite } from './pending.ts';
 import { FINISHED_COLUMNS, type FinishedRow, finishedWrite, type TemporalUi } from './resource.ts';
 
+/** Of a cancelled write that had waited for its approval: what was asked for, in the form of an `Approval`. */
+const ASKED = `CASE WHEN outcome = 'cancelled' THEN (
+  SELECT jsonb_build_object('key', r.idempotency_key, 'writeId', r.write_id, 'userId', r.user_id, 'requestedAt', r.requested_at,
+    'arguments', jsonb_build_object('companyId', r.company_id, 'operation', r.arguments -> 'operation',
+      'request', jsonb_build_object('id', r.arguments #> '{request,id}')))
+  FROM approval_requests r
+  WHERE r.company_id = idempotent_writes.company_id AND r.idempotency_key = idempotent_writes.idempotency_key) END AS asked`;
+
 const WRITES: List = {
-  columns: FINISHED_COLUMNS.join(', '),
+  columns: [...FINISHED_COLUMNS, ASKED].join(', '),
   from: 'FROM idempotent_writes',
   where: 'company_id = current_company()',
   order: [
@@ -43,8 +53,7 @@ export function createWriteList(operations: readonly Operation[], ui: TemporalUi
         to: instantOrDay().optional().describe('The last day (UTC) or instant.'),
         resource: z
           .string()
-          .min(1)
-          .max(200)
+          .regex(/^[\x20-\x7e]{1,200}$/, 'must be 1–200 printable ASCII characters')
           .transform((given) => (isUuid(given.toLowerCase()) ? given.toLowerCase() : given))
           .pipe(z.string())
           .optional()
@@ -66,7 +75,7 @@ export function createWriteList(operations: readonly Operation[], ui: TemporalUi
         message: 'needs postedOn, the day to look at',
       }),
     async read(tx, { query: { limit, cursor, ...filters } }, reader) {
-      const { rows, nextCursor } = await readPage<FinishedRow>(
+      const { rows, nextCursor } = await readPage<FinishedRow & { readonly asked: Asked | null }>(
         tx,
         WRITES,
         [
@@ -77,10 +86,15 @@ export function createWriteList(operations: readonly Operation[], ui: TemporalUi
           ['completed_at < ?::timestamptz', filters.to === undefined ? undefined : instantAfter(filters.to)],
           ...foundBy(filters),
           ...readableBy(reader, operations),
+          ...(filters.amount === undefined ? [] : [withoutPayroll(reader.roles)]),
         ],
         { path: this.path, companyId: reader.companyId, cursors: reader.cursors, filters, limit, cursor },
       );
-      return { items: rows.map((row) => finishedWrite(row, ui)), nextCursor };
+      const items = rows.map(({ asked, ...row }) => ({
+        ...finishedWrite(row, ui),
+        ...(asked === null ? {} : askedWrite(asked, operations, ui)),
+      }));
+      return { items, nextCursor };
     },
   });
 }
@@ -129,5 +143,14 @@ const MOST_FOUND = 1_000;
 /** Limits the list to the reader's own writes and those whose resource they may read. */
 function readableBy({ roles, userId }: Reader, operations: readonly Operation[]): Filter[] {
   if (holdsOneOf(roles, READERS.everything)) return [];
-  return [['(user_id = ? OR operation = ANY (?::text[]))', userId, readableOperations(roles, operations)]];
+  const readable = readableOperations(roles, operations);
+  return [
+    [
+      `(user_id = ? OR operation = ANY (?::text[]) OR outcome = 'cancelled' AND EXISTS (
+         SELECT FROM approval_requests r
+         WHERE r.company_id = idempotent_writes.company_id AND r.idempotency_key = idempotent_writes.idempotency_key
+           AND (r.user_id = ? OR r.arguments ->> 'operation' = ANY (?::text[]))))`,
+      ...[userId, readable, userId, readable],
+    ],
+  ];
 }
