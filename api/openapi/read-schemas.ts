@@ -159,7 +159,7 @@ const bankReconciliationSchema = z.object({
           }),
         )
         .meta({
-          description: `Lines of the books that are not matched as of the day; the ${MAX_LISTED} oldest, without those of payroll for who may not read payroll`,
+          description: `Lines of the books that are not matched as of the day; the ${MAX_LISTED} oldest`,
         }),
       outstandingCount: z.int().min(0),
       outstandingTotal: moneySum(

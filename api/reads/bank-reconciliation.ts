@@ -3,13 +3,9 @@ import type { Tx } from '../../activities/database.ts';
 import { accountCode, date } from '../../activities/fields.ts';
 import { ACCOUNTS } from '../../activities/ledger/accounts.ts';
 import { toWireAmount, toWireSum } from '../../activities/money.ts';
-import { holdsOneOf } from '../../activities/roles.ts';
 import { ApiProblem } from '../http/problems.ts';
-import { payrollAmong } from './confidential.ts';
 import { dayOfReport } from './day-of-report.ts';
-import { PAYROLL_OPERATIONS } from './payroll-entries.ts';
 import { defineRead } from './read.ts';
-import { READERS } from './readers.ts';
 
 /** So many lines, and so many bank transactions, of each currency are listed, the oldest; the sums count all. */
 export const MAX_LISTED = 1_000;
@@ -32,14 +28,12 @@ export const readBankReconciliation = defineRead({
     accountCode: accountCode().default(ACCOUNTS.bank).describe(`The bank account; ${ACCOUNTS.bank} if omitted.`),
     asOf: date().optional().describe('The last day to include; today if omitted.'),
   }),
-  showsIn: (answer) => (answer as Outstanding).items.map(({ outstanding }) => payrollAmong(outstanding)),
-  async read(tx, { query }, { roles }) {
+  async read(tx, { query }) {
     const accountId = await findBankAccount(tx, query.accountCode);
     const asOf = await dayOfReport(tx, query.asOf);
     const values = [accountId, asOf];
     const [books, bank] = [await tx.query<SideRow>(BOOKS, values), await tx.query<SideRow>(BANK, values)];
-    const hidden = holdsOneOf(roles, READERS.payroll) ? [] : PAYROLL_OPERATIONS;
-    const lines = await tx.query<LineRow>(OUTSTANDING, [...values, MAX_LISTED, hidden]);
+    const lines = await tx.query<LineRow>(OUTSTANDING, [...values, MAX_LISTED]);
     const transactions = await tx.query<TransactionRow>(IN_TRANSIT, [...values, MAX_LISTED]);
     const currencies = [...new Set([...books, ...bank].map(({ currency }) => currency))].sort();
     return {
@@ -66,8 +60,6 @@ export const readBankReconciliation = defineRead({
     };
   },
 });
-
-type Outstanding = { readonly items: readonly { readonly outstanding: readonly object[] }[] };
 
 async function findBankAccount(tx: Tx, code: string): Promise<string> {
   const [account] = await tx.query<{ id: string }>(
@@ -128,13 +120,13 @@ const BOOKS = LINES + SIDE;
 const BANK = TRANSACTIONS + SIDE;
 
 /** The first ones of each currency, in this order. */
-function listed(order: string, condition = 'true'): string {
+function listed(order: string): string {
   return `
   SELECT * FROM (
-    SELECT line.*, row_number() OVER (PARTITION BY currency ORDER BY ${order}) AS place FROM line WHERE is_open AND ${condition}
+    SELECT line.*, row_number() OVER (PARTITION BY currency ORDER BY ${order}) AS place FROM line WHERE is_open
   ) AS open WHERE place <= $3 ORDER BY currency, place`;
 }
-const OUTSTANDING = LINES + listed('entry_date, created_at, entry_id, line_number', 'operation <> ALL ($4::text[])');
+const OUTSTANDING = LINES + listed('entry_date, created_at, entry_id, line_number');
 const IN_TRANSIT = TRANSACTIONS + listed('booked_on, created_at, id');
 
 /** The sums are `numeric`, as text: they have no limit. */

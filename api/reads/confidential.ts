@@ -18,11 +18,6 @@ export function eventOf(shows: 'payroll' | 'personal data'): SecurityEvent {
 /** Where entries, or lines of them, are among the answer that show what somebody is paid. */
 function payrollIn(answer: object): 'payroll' | undefined {
   const { items = [answer] } = answer as { items?: readonly object[] };
-  return payrollAmong(items);
-}
-
-/** The same of the entries or lines themselves. */
-export function payrollAmong(items: readonly object[]): 'payroll' | undefined {
   const isPaid = items.some((item) => {
     const { source } = item as { source?: { operation: string } };
     return source !== undefined && PAYROLL_OPERATIONS.includes(source.operation);

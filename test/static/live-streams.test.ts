@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createLiveStreams, type LiveStreams, MAX_STREAMS, MAX_STREAMS_OF_ONE } from '../../api/operators/now/live.ts';
@@ -11,10 +12,8 @@ function sourceOf(snapshot: () => Promise<Snapshot> = async () => SNAPSHOT) {
   return { snapshot: vi.fn<() => Promise<Snapshot>>(snapshot) };
 }
 
-let operators = 0;
 /** Of an operator of its own unless one is named. */
-const open = (streams: LiveStreams, subject = `operator ${(operators += 1)}`) =>
-  streams.open({ subject, stillAllowed: allowed });
+const open = (streams: LiveStreams, subject: string = randomUUID()) => streams.open({ subject, stillAllowed: allowed });
 
 /** What has come so far, and whether the stream is over. */
 function listen(stream: PassThrough) {

@@ -151,7 +151,7 @@ describe('a write that a policy matches', () => {
     const { users } = company;
     await company.as('owner').send('POST', '/api/writes/asked/cancel', { headers: { 'x-request-id': 'the-cancel' } });
     const told = {
-      ...{ key: 'asked', state: 'cancelled', status: 409, writeId, operation: 'createPayment', type: 'high-risk' },
+      ...{ key: 'asked', state: 'cancelled', status: 409, writeId, operation: 'createPayment', type: 'financial' },
       ...{ actor: { userId: users.accountant.id }, requestId: 'the-first', requestedAt, attempts: 0 },
       ...{ request: { params: {}, body: { amount: 10_000 } }, response: { code: 'write_cancelled' } },
       timeline: [
@@ -183,7 +183,11 @@ describe('a write that a policy matches', () => {
     await own.api.post('/api/company/approval-policies', { expectedVersion: 1, policies }, { method: 'PATCH' });
     await hire(own);
     await own.as('accountant').post('/api/payroll/pay-runs', payRunBody(), { key: 'pay' });
-    await own.api.send('POST', '/api/writes/pay/cancel');
+    expect((await own.api.send('POST', '/api/writes/pay/cancel')).json.request).toMatchObject({ body: payRunBody() });
+    const seen = async () => (await own.as('auditor').get('/api/security-log?event=payroll_read')).json.items;
+    await until('the row of who was shown it', async () => (await seen()).length > 0);
+    const [row] = await seen();
+    expect(row).toMatchObject({ userId: own.users.owner.id, action: 'POST /api/writes/:key/cancel' });
     expect((await own.as('accountant').get('/api/writes/pay')).json.request).toMatchObject({ body: payRunBody() });
     expect((await own.as('manager').get('/api/writes/pay')).json.code).toBe('write_not_found');
     await system.owner.query("UPDATE memberships SET roles = '{manager}' WHERE company_id = $1 AND user_id = $2", [

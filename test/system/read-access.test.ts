@@ -203,9 +203,8 @@ describe('who may read', () => {
     });
   });
 
-  test('a manager finds out no pay by searching for its amount, nor in the statement of the bank', async () => {
-    const { totals, payDate, journalEntryId } = (await company.api.get(paths['/api/payroll/pay-runs/:payRunId'] ?? ''))
-      .json;
+  test('a manager finds out no pay by searching for its amount', async () => {
+    const { totals, payDate } = (await company.api.get(paths['/api/payroll/pay-runs/:payRunId'] ?? '')).json;
     // Who has paid it themselves, and may not read payroll any more.
     const paid = `company_id = '${company.id}' AND operation = 'executePayroll'`;
     const actor = (userId: string) =>
@@ -218,18 +217,10 @@ describe('who may read', () => {
       (await company.as(role).get(`/api/writes?postedOn=${payDate}&amount=${totals.net}`)).json.items.map(
         ({ operation }: { operation: string }) => operation,
       );
-    const outstanding = async (role: Role) => {
-      const { items } = (await company.as(role).get('/api/reports/bank-reconciliation')).json;
-      return items.flatMap((item: { outstanding: { entryId: string }[] }) =>
-        item.outstanding.map(({ entryId }) => entryId),
-      );
-    };
     expect([await found('accountant'), await found('manager')]).toEqual([['executePayroll'], []]);
     await actor(company.users.manager.id);
     expect(await found('manager')).toEqual([]);
     await actor(company.users.owner.id);
-    expect(await outstanding('accountant')).toContain(journalEntryId);
-    expect(await outstanding('manager')).not.toContain(journalEntryId);
   });
 
   test('every member knows the name of the company, its time zone and its currency', async () => {
