@@ -89,7 +89,7 @@ export async function createServer(
     clientErrorHandler: (error, socket) => refuseBytes(error, socket, mayAnswer(socket), onProblem),
     frameworkErrors: (_error, request, reply) => {
       // Raised before any hook has run; none runs after it either.
-      reply.header('x-request-id', request.id);
+      reply.headers({ 'x-request-id': request.id, 'cache-control': 'no-store' });
       reply.raw.once('finish', () => closeUnlessComplete(request.raw, limits));
       answerProblem(request, reply, new ApiProblem('malformed_request', { detail: 'The path is not a valid URL.' }));
     },
@@ -103,6 +103,10 @@ export async function createServer(
   const setSecurityHeaders = helmet();
   app.addHook('onRequest', (request, reply, done) => setSecurityHeaders(request.raw, reply.raw, () => done()));
   app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
+  app.addHook('onRequest', async (request, reply) => {
+    // What is a company's stays in no cache, such as that of a browser whose user has signed out. A route may say otherwise.
+    if (isOfCompanies(request)) reply.header('cache-control', 'no-store');
+  });
   app.addHook('onRequest', async (request) => {
     if (request.routeOptions.config.takesFile !== true) limitBody(request.raw, app.server, limits);
   });
@@ -203,6 +207,11 @@ function refusalOf({ statusCode }: { readonly statusCode?: number | undefined })
   if (statusCode === undefined || statusCode < 400 || statusCode > 499) return undefined;
   if (statusCode === 403 || statusCode === 404) return new ApiProblem('route_not_found', { detail: NO_SUCH_ROUTE });
   return new ApiProblem('malformed_request', { detail: 'The request is not complete, or cannot be read.' });
+}
+
+/** By the route, which is found whatever the spelling of the path is. */
+function isOfCompanies({ routeOptions, url }: FastifyRequest): boolean {
+  return (routeOptions.url ?? url).startsWith('/api/');
 }
 
 const NO_SUCH_ROUTE = '/docs lists all routes.';

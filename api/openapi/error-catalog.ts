@@ -4,6 +4,8 @@ import { PROBLEMS, type ProblemCode } from '../http/problems.ts';
 import { READS } from '../reads/read-list.ts';
 import { BATCH_NOT_FOUND } from './batch-routes.ts';
 import { ERROR_HELP } from './error-help.ts';
+import { COMPANY_NOT_FOUND } from './operator-routes.ts';
+import type { PossibleProblem } from './problem-responses.ts';
 import { readProblems } from './read-routes.ts';
 
 /** A code and everything that a client has to know about it, for `/docs/errors` and the reference. */
@@ -30,8 +32,8 @@ export function errorCatalog(operations: readonly Operation[]): readonly ErrorEn
   const entries = new Map<string, ErrorEntry>(
     Object.keys(PROBLEMS).map((code) => [code, ownEntry(code as ProblemCode)]),
   );
-  const further = [...rejectionUses(operations), ...readUses(), batchNotFound()].sort(([one], [other]) =>
-    one < other ? -1 : 1,
+  const further = [...rejectionUses(operations), ...readUses(), batchNotFound(), companyNotFound()].sort(
+    ([one], [other]) => (one < other ? -1 : 1),
   );
   for (const [code, use] of further) {
     const known = entries.get(code);
@@ -79,8 +81,14 @@ function readUses(): [string, ErrorUse][] {
 }
 
 function batchNotFound(): [string, ErrorUse] {
-  const { code, status, title } = BATCH_NOT_FOUND;
-  const where = 'GET /api/batches/{key}';
+  return notThere(BATCH_NOT_FOUND, 'GET /api/batches/{key}');
+}
+
+function companyNotFound(): [string, ErrorUse] {
+  return notThere(COMPANY_NOT_FOUND, 'GET /operator/companies/{companyId}/writes');
+}
+
+function notThere({ code, status, title }: PossibleProblem, where: string): [string, ErrorUse] {
   return [code, { where, status, title, stored: false, retryable: false, nextAction: 'none' }];
 }
 

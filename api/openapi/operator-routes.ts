@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import type { ProblemCode } from '../http/problems.ts';
-import { companiesQuery, operatorCompanySchema } from '../operators/any-write.ts';
-import { MAX_STREAMS } from '../operators/now/live.ts';
+import { companiesQuery, operatorCompanySchema, operatorWritesQuery } from '../operators/any-write.ts';
+import { MAX_STREAMS, MAX_STREAMS_OF_ONE } from '../operators/now/live.ts';
 import { snapshotSchema } from '../operators/now/snapshot.ts';
 import { createWriteList } from '../writes/list.ts';
 import { headerRefs, parameterRef } from './headers.ts';
 import { type Json, schemaRef, toJsonSchema } from './json-schema.ts';
-import { possible, problemResponses } from './problem-responses.ts';
+import { type PossibleProblem, possible, problemResponses } from './problem-responses.ts';
 import { headersOf } from './read-routes.ts';
 
 /** By the security scheme of this name, operators sign in. */
@@ -27,6 +27,14 @@ const PROBLEMS_OF_ALL: readonly ProblemCode[] = [
   ...(['too_many_failed_sign_ins', 'request_timeout', 'headers_too_large', 'internal_error'] as const),
 ];
 const OF_COMPANIES: readonly ProblemCode[] = [...PROBLEMS_OF_ALL, 'validation_failed', 'storage_unavailable'];
+
+/** A company that operators name, and that there is not. */
+export const COMPANY_NOT_FOUND: PossibleProblem = {
+  code: 'company_not_found',
+  status: 404,
+  title: 'There is no such company',
+  stored: false,
+};
 
 /** What describes a list needs no link to the Temporal UI. */
 const NO_UI = { url: undefined, namespace: '' };
@@ -48,7 +56,7 @@ export const OPERATOR_PATHS: Readonly<Record<string, Json>> = {
     summary: 'Follow how the system is',
     description:
       'Server-sent events: one of type `snapshot` at once, then one every two seconds, each with what `/operator/now` answers; ' +
-      `comments while there is none. The stream ends with the token and with the process. At most ${MAX_STREAMS} a process.`,
+      `comments while there is none. The stream ends with the token and with the process. At most ${MAX_STREAMS} a process, ${MAX_STREAMS_OF_ONE} of one operator.`,
     content: { 'text/event-stream': { schema: { type: 'string' } } },
     problems: [...PROBLEMS_OF_ALL, 'overloaded'],
   }),
@@ -63,17 +71,20 @@ export const OPERATOR_PATHS: Readonly<Record<string, Json>> = {
   '/operator/companies/{companyId}/writes': route({
     operationId: 'getOperatorWrites',
     summary: 'List the writes of a company that have their outcome',
-    description: `As \`/api/writes\` lists them to the owner. ${TRACED}`,
-    parameters: [inPath('companyId', z.uuid()), ...inQuery(createWriteList(OPERATIONS, NO_UI).query)],
+    description:
+      'As `/api/writes` lists them to the owner, without a search by amount or day of entry, which would find out what somebody is ' +
+      `paid. ${TRACED} The row names the parameters and the IDs that were sought.`,
+    parameters: [inPath('companyId', z.uuid()), ...inQuery(operatorWritesQuery(createWriteList(OPERATIONS, NO_UI)))],
     content: listOf('write_summary', { isPaged: true }),
     problems: OF_COMPANIES,
+    further: [COMPANY_NOT_FOUND],
   }),
   '/operator/companies/{companyId}/writes/{key}': route({
     operationId: 'getOperatorWrite',
     summary: 'Read what became of a write',
     description:
-      'As `/api/writes/{key}` shows it to the owner, but without request and answer of operations that may tell what somebody is ' +
-      `paid. ${TRACED}`,
+      'As `/api/writes/{key}` shows it to the owner, but without request, answer and comments, unless they are of an operation that ' +
+      `tells of nobody’s pay. ${TRACED}`,
     parameters: [inPath('companyId', z.uuid()), inPath('key', z.string().min(1).max(255))],
     content: { 'application/json': { schema: schemaRef('write') } },
     problems: [...OF_COMPANIES, 'write_not_found', 'orchestrator_unavailable'],
@@ -87,8 +98,9 @@ function route(described: {
   readonly parameters?: readonly Json[];
   readonly content: Json;
   readonly problems: readonly ProblemCode[];
+  readonly further?: readonly PossibleProblem[];
 }): Json {
-  const { parameters = [], content, problems, ...texts } = described;
+  const { parameters = [], content, problems, further = [], ...texts } = described;
   return {
     get: {
       ...texts,
@@ -97,7 +109,7 @@ function route(described: {
       parameters: [...parameters, parameterRef('RequestId')],
       responses: {
         '200': { description: 'The current state', headers: headerRefs(['X-Request-Id']), content },
-        ...problemResponses(possible(problems), headersOf),
+        ...problemResponses([...possible(problems), ...further], headersOf),
       },
     },
   };

@@ -158,7 +158,9 @@ const bankReconciliationSchema = z.object({
             memo: true,
           }),
         )
-        .meta({ description: `Lines of the books that are not matched as of the day; the ${MAX_LISTED} oldest` }),
+        .meta({
+          description: `Lines of the books that are not matched as of the day; the ${MAX_LISTED} oldest`,
+        }),
       outstandingCount: z.int().min(0),
       outstandingTotal: moneySum(
         'of all of them, with the signs of the books: a cheque of 300 that the bank has not paid yet counts as −300',
@@ -218,12 +220,21 @@ const stockMovementSchema = z.object({
   operation: z.string(),
 });
 
-const callerSchema = accessSchema.extend({ companyId: resourceId(), email: z.string() });
+const callerSchema = accessSchema.extend({
+  companyId: resourceId(),
+  email: z.string(),
+  company: z
+    .object({ id: resourceId(), name: z.string(), timeZone: z.string(), baseCurrency: currencyCode() })
+    .meta({ description: 'What every member may know of the company' }),
+});
 
 const writeSummarySchema = z.object({
   key: z.string(),
   writeId: resourceId().nullable(),
-  operation: z.string().nullable().meta({ description: 'null for a cancelled key, whose request is not known' }),
+  operation: z.string().nullable().meta({
+    description:
+      'null for a cancelled key, whose request is not known; of one that had waited for its approval, what was asked for',
+  }),
   type: z.enum(['financial', 'high-risk']).nullable(),
   state: z
     .enum(['running', 'pending_approval', 'succeeded', 'rejected', 'cancelled', 'lost', 'failed', 'unknown'])

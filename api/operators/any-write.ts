@@ -3,8 +3,9 @@ import { z } from 'zod';
 import { type Tx, transaction } from '../../activities/database.ts';
 import { id, name } from '../../activities/fields.ts';
 import type { ApiContext } from '../context.ts';
+import { notFound } from '../http/problems.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
-import type { Reader } from '../reads/read.ts';
+import type { Read, Reader } from '../reads/read.ts';
 import { validInput } from '../reads/register.ts';
 import { lookUpKeyIn } from '../submit/lookup.ts';
 import { requireVerified } from '../submit/verified.ts';
@@ -12,13 +13,22 @@ import { createWriteList } from '../writes/list.ts';
 import { describeWrite, keyOf, STATUS_LIMIT_MS, writeNotFound } from '../writes/status.ts';
 import { describeFromRecord } from '../writes/story.ts';
 import { shownToOperators } from './bodies.ts';
-import { recordOperatorRead } from './trace.ts';
+import { type OperatorRead, recordOperatorRead } from './trace.ts';
 
 /** What `GET /operator/companies` may be asked for. */
 export const companiesQuery = z.strictObject({
   search: name().optional().describe('A part of the name, in any case.'),
   id: id().optional().describe('The ID of the company: at most one item has it.'),
 });
+
+/**
+ * What operators may ask the list of a company's writes for: nothing that tells an amount. A search by amounts and days would find
+ * out what somebody is paid, though no answer shows it.
+ */
+export function operatorWritesQuery(list: Pick<Read, 'query'>): z.ZodObject {
+  const { amount: _amount, postedOn: _postedOn, ...rest } = list.query.shape;
+  return z.strictObject(rest);
+}
 
 const companyPath = z.strictObject({ companyId: id() });
 
@@ -39,11 +49,12 @@ export function registerAnyWrite(
 ): void {
   const { database, operations, ui, cursors } = context;
   const list = createWriteList(operations, ui);
+  const listQuery = operatorWritesQuery(list);
   const record = (
     request: FastifyRequest,
     reason: 'writes_listed' | 'write_read',
     companyId: string,
-    details: Readonly<Record<string, string>> = {},
+    details: OperatorRead['details'] = {},
   ) => recordOperatorRead(database.reads, request, { subject: subjectOf(request), reason, companyId, details });
 
   app.get('/operator/companies', async (request, reply) => {
@@ -60,13 +71,14 @@ export function registerAnyWrite(
   });
 
   app.get('/operator/companies/:companyId/writes', async (request, reply) => {
-    const { params, query } = validInput({ params: companyPath, query: list.query }, request);
+    const { params, query } = validInput({ params: companyPath, query: listQuery }, request);
     const companyId = String(params['companyId']);
-    await record(request, 'writes_listed', companyId);
+    await record(request, 'writes_listed', companyId, askedBy(query));
     return reply.send(
-      await readAs(context, companyId, LIST_LIMIT_MS, (tx, reader) =>
-        list.read(tx, { params: {}, query }, { ...reader, cursors }),
-      ),
+      await readAs(context, companyId, LIST_LIMIT_MS, async (tx, reader) => {
+        await requireCompany(tx, companyId);
+        return list.read(tx, { params: {}, query }, { ...reader, cursors });
+      }),
     );
   });
 
@@ -87,6 +99,21 @@ const NOBODYS = '00000000-0000-0000-0000-000000000000';
 const LIST_COMPANIES = `
 SELECT id, name, time_zone FROM companies_for_operators(p_subject => $1, p_ip => $2, p_request_id => $3, p_search => $4,
   p_company => $5)`;
+
+/** By which parameters a list was asked: their names, and the IDs that are sought. */
+function askedBy(query: Readonly<Record<string, unknown>>): NonNullable<OperatorRead['details']> {
+  const asked = Object.entries(query).filter(([name, value]) => value !== undefined && name !== 'limit');
+  if (asked.length === 0) return {};
+  const ids = asked.filter(([name]) => SOUGHT_IDS.has(name)).map(([name, value]) => [name, String(value)]);
+  return { ...Object.fromEntries(ids), askedBy: asked.map(([name]) => name).toSorted() };
+}
+
+const SOUGHT_IDS: ReadonlySet<string> = new Set(['writeId', 'resource', 'requestId']);
+
+async function requireCompany(tx: Tx, companyId: string): Promise<void> {
+  const found = await tx.query('SELECT FROM companies WHERE id = $1', [companyId]);
+  if (found.length === 0) throw notFound('company', `There is no company ${companyId}.`);
+}
 
 async function readRecord(context: ApiContext, companyId: string, key: string) {
   const { lookedUp, ...found } = await readAs(context, companyId, STATUS_LIMIT_MS, async (tx, reader) => {

@@ -13,8 +13,8 @@ export type OperatorRead = {
   readonly reason: 'companies_listed' | 'writes_listed' | 'write_read';
   /** Whose it is, if it is of one. */
   readonly companyId?: string;
-  /** IDs and keys alone. */
-  readonly details?: Readonly<Record<string, string>>;
+  /** IDs, keys, and the names of parameters alone. */
+  readonly details?: Readonly<Record<string, string | readonly string[]>>;
 };
 
 /**

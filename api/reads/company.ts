@@ -16,9 +16,14 @@ export const readMe = defineRead({
   params: z.strictObject({}),
   query: z.strictObject({}),
   async read(tx, _input, { companyId, userId, roles }) {
-    const [user] = await tx.query<{ email: string }>('SELECT email FROM users WHERE id = $1', [userId]);
-    if (user === undefined) throw new Error('Bug! A member without a user');
-    return { userId, email: user.email, companyId, roles };
+    const [found] = await tx.query<{ email: string; name: string; time_zone: string; base_currency: string }>(
+      `SELECT u.email, c.name, c.time_zone, c.base_currency FROM users u, companies c
+       WHERE u.id = $1 AND c.id = current_company()`,
+      [userId],
+    );
+    if (found === undefined) throw new Error('Bug! A member without a user or a company');
+    const { email, name, time_zone: timeZone, base_currency: baseCurrency } = found;
+    return { userId, email, companyId, roles, company: { id: companyId, name, timeZone, baseCurrency } };
   },
 });
 

@@ -9,6 +9,7 @@ import { READERS } from '../reads/readers.ts';
 import { readableOperations, shownIn } from './access.ts';
 import { pendingWrite } from './pending.ts';
 import type { TemporalUi, WriteResource } from './resource.ts';
+import { withoutBodies } from './without-bodies.ts';
 
 const REQUESTS: List = {
   columns: 'approval_of(company_id, idempotency_key) AS approval',
@@ -48,6 +49,12 @@ export function createApprovalList(operations: readonly Operation[], ui: Tempora
         .literal('me', 'must be me')
         .optional()
         .describe('me: only those that the caller may decide about, and has not.'),
+      summary: z
+        .literal('true', 'must be true')
+        .optional()
+        .describe(
+          'true: without what is asked for and without comments, for whoever counts them: such a look is no row of the security log.',
+        ),
     }),
     showsIn: (answer) =>
       (answer as { readonly items: readonly WriteResource[] }).items.map((write) => shownIn(write, operations)),
@@ -58,7 +65,8 @@ export function createApprovalList(operations: readonly Operation[], ui: Tempora
         [...readableBy(reader, operations), ...(filters.waitingFor === undefined ? [] : waitingFor(reader))],
         { path: this.path, companyId: reader.companyId, cursors: reader.cursors, filters, limit, cursor },
       );
-      return { items: rows.map(({ approval }) => pendingWrite(approval, { reader, operations, ui })), nextCursor };
+      const items = rows.map(({ approval }) => pendingWrite(approval, { reader, operations, ui }));
+      return { items: filters.summary === undefined ? items : items.map(withoutBodies), nextCursor };
     },
   });
 }

@@ -15,7 +15,7 @@ import { mayReadWrite } from './access.ts';
 import { wakeSoon } from './decide.ts';
 import { keyTransaction } from './key-transaction.ts';
 import { describeInTime } from './run-of-key.ts';
-import { keyOf, readWrite } from './status.ts';
+import { keyOf, readWrite, recordReader } from './status.ts';
 import { nobodysKey } from './story.ts';
 
 /** May cancel every key, so their cancel does not depend on Temporal, which alone knows a running write. */
@@ -39,7 +39,10 @@ export function registerCancel(app: FastifyInstance, context: ApiContext): void 
     const row = await cancel(context, request, key, member.userId);
     if (row.outcome !== 'cancelled') throw tooLate(row);
     if (member.approval !== undefined) wakeSoon(context, member.approval.arguments);
-    return reply.send(await readWrite(context, request.caller, key));
+    const write = await readWrite(context, request.caller, key);
+    // Of one that had waited for its approval, it shows what was asked for.
+    if (write !== undefined) recordReader(context, request, write);
+    return reply.send(write);
   });
 }
 

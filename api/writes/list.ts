@@ -6,16 +6,26 @@ import type { Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import { ApiProblem } from '../http/problems.ts';
 import { type Filter, type List, readPage } from '../reads/page.ts';
+import { withoutPayroll } from '../reads/payroll-entries.ts';
 import { firstInstant, instantAfter, instantOrDay, operationName, pageQuery } from '../reads/query.ts';
 import { defineRead, type Read, type Reader } from '../reads/read.ts';
 import { READERS } from '../reads/readers.ts';
 import { readableOperations } from './access.ts';
 import { readDocuments } from './document.ts';
+import { type Asked, askedWrite } from './pending.ts';
 import { FINISHED_COLUMNS, type FinishedRow, finishedWrite, type TemporalUi } from './resource.ts';
 
+/** Of a cancelled write that had waited for its approval: what was asked for, in the form of an `Approval`. */
+const ASKED = `CASE WHEN outcome = 'cancelled' THEN (
+  SELECT jsonb_build_object('key', r.idempotency_key, 'writeId', r.write_id, 'userId', r.user_id, 'requestedAt', r.requested_at,
+    'arguments', jsonb_build_object('companyId', r.company_id, 'operation', r.arguments -> 'operation',
+      'request', jsonb_build_object('id', r.arguments #> '{request,id}')))
+  FROM approval_requests r
+  WHERE r.company_id = w.company_id AND r.idempotency_key = w.idempotency_key) END AS asked`;
+
 const WRITES: List = {
-  columns: FINISHED_COLUMNS.join(', '),
-  from: 'FROM idempotent_writes',
+  columns: [...FINISHED_COLUMNS, ASKED].join(', '),
+  from: 'FROM idempotent_writes AS w',
   where: 'company_id = current_company()',
   order: [
     { sql: 'claimed_at', type: 'timestamptz' },
@@ -28,10 +38,11 @@ const WRITES: List = {
  * are. It always begins with the entries (OFFSET 0): for who may read few writes, the planner would begin with the writes of all days.
  */
 const POSTED: List = {
-  columns: WRITES.columns,
+  // Whatever has an entry was not cancelled.
+  columns: `${FINISHED_COLUMNS.join(', ')}, NULL::jsonb AS asked`,
   from: `FROM (SELECT company_id AS entry_company, write_id AS posted_by, id AS entry_id, entry_date, created_at FROM journal_entries) AS e
      CROSS JOIN LATERAL (
-       SELECT * FROM idempotent_writes AS w WHERE w.company_id = e.entry_company AND w.write_id = e.posted_by OFFSET 0) AS posted`,
+       SELECT * FROM idempotent_writes WHERE company_id = e.entry_company AND write_id = e.posted_by OFFSET 0) AS w`,
   where: 'entry_company = current_company()',
   order: [
     { sql: 'entry_date', type: 'date' },
@@ -63,8 +74,7 @@ export function createWriteList(operations: readonly Operation[], ui: TemporalUi
         to: instantOrDay().optional().describe('The last day (UTC) or instant.'),
         resource: z
           .string()
-          .min(1)
-          .max(200)
+          .regex(/^[\x20-\x7e]{1,200}$/, 'must be 1–200 printable ASCII characters')
           .transform((given) => (isUuid(given.toLowerCase()) ? given.toLowerCase() : given))
           .pipe(z.string())
           .optional()
@@ -91,7 +101,7 @@ export function createWriteList(operations: readonly Operation[], ui: TemporalUi
       }),
     async read(tx, { query: { limit, cursor, ...filters } }, reader) {
       await refuseTooMany(tx, filters);
-      const { rows, nextCursor } = await readPage<FinishedRow>(
+      const { rows, nextCursor } = await readPage<FinishedRow & { readonly asked: Asked | null }>(
         tx,
         filters.postedOn === undefined ? WRITES : POSTED,
         [
@@ -102,12 +112,14 @@ export function createWriteList(operations: readonly Operation[], ui: TemporalUi
           ['completed_at < ?::timestamptz', filters.to === undefined ? undefined : instantAfter(filters.to)],
           ...foundBy(filters),
           ...readableBy(reader, operations),
+          ...(filters.amount === undefined ? [] : [withoutPayroll(reader.roles)]),
         ],
         { path: this.path, companyId: reader.companyId, cursors: reader.cursors, filters, limit, cursor },
       );
       const documents = await readDocuments(tx, rows, reader, operations);
-      const items = rows.map((row) => ({
+      const items = rows.map(({ asked, ...row }) => ({
         ...finishedWrite(row, ui),
+        ...(asked === null ? {} : askedWrite(asked, operations, ui)),
         document: documents.get(row.idempotency_key) ?? null,
       }));
       return { items, nextCursor };
@@ -178,5 +190,14 @@ function tooMany(name: 'resource' | 'requestId'): ApiProblem {
 /** Limits the list to the reader's own writes and those whose resource they may read. */
 function readableBy({ roles, userId }: Reader, operations: readonly Operation[]): Filter[] {
   if (holdsOneOf(roles, READERS.everything)) return [];
-  return [['(user_id = ? OR operation = ANY (?::text[]))', userId, readableOperations(roles, operations)]];
+  const readable = readableOperations(roles, operations);
+  return [
+    [
+      `(user_id = ? OR operation = ANY (?::text[]) OR outcome = 'cancelled' AND EXISTS (
+         SELECT FROM approval_requests r
+         WHERE r.company_id = w.company_id AND r.idempotency_key = w.idempotency_key
+           AND (r.user_id = ? OR r.arguments ->> 'operation' = ANY (?::text[]))))`,
+      ...[userId, readable, userId, readable],
+    ],
+  ];
 }

@@ -7,6 +7,7 @@ import {
 } from '../../activities/approvals/approval.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
+import type { WriteArguments } from '../../workflows/messages.ts';
 import type { Reader } from '../reads/read.ts';
 import { mayReadBody, mayReadWrite } from './access.ts';
 import { documentOf } from './document.ts';
@@ -28,32 +29,57 @@ export function pendingWrite(
   }: { readonly reader: Reader; readonly operations: readonly Operation[]; readonly ui: TemporalUi },
   audited: readonly TimelineItem[] = [],
 ): WriteResource {
-  const { arguments: args } = approval;
-  const isSeen = isConcerned(approval, reader) || mayReadBody(knownOf(approval), reader, operations);
+  const isSeen = isConcerned(approval, reader) || mayReadRequest(approval, reader, operations);
   const write = {
     key: approval.key,
-    writeId: approval.writeId,
-    operation: args.operation,
-    type: operations.find(({ name }) => name === args.operation)?.type ?? null,
+    ...askedWrite(approval, operations, ui),
     state: isApproved(approval) ? ('running' as const) : ('pending_approval' as const),
     status: null,
     location: null,
     resource: null,
-    actor: { userId: approval.userId },
-    requestId: args.request.id,
-    requestedAt: instant(approval.requestedAt),
     completedAt: null,
     attempts: 1,
-    workflow: workflowLink(workflowIdOf(args.companyId, approval.key), null, ui),
   };
   return {
     ...write,
-    document: isSeen ? documentOf(args.operation, { request: args.input.body }, operations) : null,
+    document: isSeen
+      ? documentOf(approval.arguments.operation, { request: approval.arguments.input.body }, operations)
+      : null,
     response: null,
-    request: isSeen ? args.input : null,
+    request: isSeen ? approval.arguments.input : null,
     ...approvalMembers(approval),
     ...toTimeline([...beginningOf(write), ...approvalItems(approval), ...audited]),
   };
+}
+
+/** Of a request for approval, what tells of its write. */
+export type Asked = Pick<Approval, 'key' | 'writeId' | 'userId' | 'requestedAt'> & {
+  readonly arguments: Pick<WriteArguments, 'companyId' | 'operation'> & {
+    readonly request: Pick<WriteArguments['request'], 'id'>;
+  };
+};
+
+/** The members of a write that its request for approval tells, whatever becomes of it. */
+export function askedWrite(
+  { key, writeId, userId, requestedAt, arguments: args }: Asked,
+  operations: readonly Operation[],
+  ui: TemporalUi,
+) {
+  const { operation, companyId, request } = args;
+  return {
+    writeId,
+    operation,
+    type: operations.find(({ name }) => name === operation)?.type ?? null,
+    actor: { userId },
+    requestId: request.id,
+    requestedAt: instant(requestedAt),
+    workflow: workflowLink(workflowIdOf(companyId, key), null, ui),
+  };
+}
+
+/** Who may read what is asked for, whether they may decide about it or not. */
+export function mayReadRequest(approval: Approval, reader: Reader, operations: readonly Operation[]): boolean {
+  return mayReadBody(knownOf(approval), reader, operations);
 }
 
 /** The members of a write that an approval policy has matched, whatever has become of it. */

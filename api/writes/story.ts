@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Approval, isConcerned } from '../../activities/approvals/approval.ts';
+import type { Approval } from '../../activities/approvals/approval.ts';
 import type { Tx } from '../../activities/database.ts';
 import { writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
@@ -10,7 +10,7 @@ import type { LookedUp } from '../submit/lookup.ts';
 import type { FailedAttempts, RunDescription } from '../submit/write-runs.ts';
 import { mayReadBody, mayReadWrite } from './access.ts';
 import { documentOf } from './document.ts';
-import { approvalItems, approvalMembers, mayReadPending, pendingWrite } from './pending.ts';
+import { approvalItems, approvalMembers, askedWrite, mayReadPending, mayReadRequest, pendingWrite } from './pending.ts';
 import {
   beginningOf,
   finishedWrite,
@@ -52,7 +52,7 @@ export async function describeFromRecord(
   const isHidden =
     row === undefined
       ? approval !== undefined && !isPendingSeen
-      : !mayRead(row, describer) && (asked === undefined || !isConcerned(asked, reader));
+      : !mayRead(row, describer) && (asked === undefined || !mayReadPending(asked, reader, operations));
   const has = { hasRow: row !== undefined, isPending: approval !== undefined, isHidden };
   if (row !== undefined && !isHidden) {
     return { ...has, write: await describeFromRow(tx, row, asked, describer), audited: [] };
@@ -87,20 +87,28 @@ async function describeFromRow(
   describer: Describer,
 ): Promise<WriteResource> {
   const { reader, operations, ui } = describer;
-  const isSeen = mayReadBody({ operation: row.operation, userId: row.user_id }, reader, operations);
-  const write = finishedWrite(row, ui);
+  // The row of a cancelled key is the cancel's. What had waited under the key is known from its request for approval.
+  const asked = row.outcome === 'cancelled' ? approval : undefined;
+  const isSeen =
+    asked === undefined
+      ? mayReadBody({ operation: row.operation, userId: row.user_id }, reader, operations)
+      : mayReadRequest(asked, reader, operations);
+  const write = { ...finishedWrite(row, ui), ...(asked === undefined ? {} : askedWrite(asked, operations, ui)) };
   const response: unknown = JSON.parse(row.response_body.toString());
-  const documented = { request: row.request?.body, response: row.outcome === 'succeeded' ? response : null };
+  const documented = {
+    request: asked?.arguments.input.body ?? row.request?.body,
+    response: row.outcome === 'succeeded' ? response : null,
+  };
   const events = row.write_id === null ? [] : await readEventItems(tx, row.write_id, row.completed_at);
   const audited = await readAuditItems(tx, row.idempotency_key);
   return {
     ...write,
-    document: isSeen ? documentOf(row.operation, documented, operations) : null,
+    document: isSeen ? documentOf(write.operation, documented, operations) : null,
     ...(approval === undefined ? {} : approvalMembers(approval)),
     response: isSeen ? response : null,
-    request: isSeen ? askedFor(row) : null,
+    request: isSeen ? (asked?.arguments.input ?? askedFor(row)) : null,
     ...toTimeline([
-      ...(row.outcome === 'cancelled' ? [] : beginningOf(write)),
+      ...(row.outcome === 'cancelled' && asked === undefined ? [] : beginningOf(write)),
       ...(approval === undefined ? [] : approvalItems(approval)),
       ...outcomeItems(row, response, audited),
       ...events,

@@ -34,8 +34,9 @@ ${matrix('Workflow', starts)}
 \`GET /api/writes\`, \`/api/batches\` and \`/api/approvals\` show each member their own, and those whose resource they may read;
 \`/api/approvals\` also what they may decide about.
 
-A manager sees no pay run, no entry of payroll and no event of a pay run. Sums contain them: the trial balance, and the running
-balance in the lines of an account.
+A manager sees no pay run, no entry of payroll and no event of a pay run. Sums contain them: the trial balance, profit and loss, the
+balance sheet, the tie-out of the payroll accounts, and the running balance in the lines of an account. So profit and loss of the
+day of a pay run tells a manager what it has cost in all, and where it has paid one person, what that person costs.
 
 ${matrix('Read', looks)}
 `;

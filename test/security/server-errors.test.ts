@@ -135,6 +135,26 @@ describe('no request makes a 500', () => {
     }
   });
 
+  test('a malformed path, and whatever else is refused or answered below /api, is kept by no cache', async () => {
+    const { token } = company.users.owner;
+    const paths = [
+      '/api/me',
+      '/%61pi/me',
+      '/api/nothing',
+      '/api/customers?limit=0',
+      '/api/invoices/%',
+      '/api/writes/none',
+    ];
+    for (const path of [...paths, '/api/reports/general-ledger', '/api/company/webhook-secret']) {
+      for (const authorization of [`Bearer ${token}`, 'Bearer none']) {
+        const { headers } = await fetch(`${system.url}${path}`, { headers: { authorization } });
+        expect([path, headers.get('cache-control')]).toEqual([path, 'no-store']);
+      }
+    }
+    const refused = await fetch(`${system.url}/api/me`, { method: 'DELETE' });
+    expect([refused.status, refused.headers.get('cache-control')]).toEqual([405, 'no-store']);
+  });
+
   test('a body that its client aborts', async () => {
     const before = await internalErrors();
     const { hostname, port } = new URL(system.url);

@@ -1,6 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import type { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createLiveStreams, MAX_STREAMS } from '../../api/operators/now/live.ts';
+import { createLiveStreams, type LiveStreams, MAX_STREAMS, MAX_STREAMS_OF_ONE } from '../../api/operators/now/live.ts';
 import type { Snapshot } from '../../api/operators/now/snapshot.ts';
 
 const SNAPSHOT = { at: '2026-01-30T00:00:00.000Z' } as Snapshot;
@@ -10,6 +11,9 @@ const allowed = async () => undefined;
 function sourceOf(snapshot: () => Promise<Snapshot> = async () => SNAPSHOT) {
   return { snapshot: vi.fn<() => Promise<Snapshot>>(snapshot) };
 }
+
+/** Of an operator of its own unless one is named. */
+const open = (streams: LiveStreams, subject: string = randomUUID()) => streams.open({ subject, stillAllowed: allowed });
 
 /** What has come so far, and whether the stream is over. */
 function listen(stream: PassThrough) {
@@ -35,7 +39,7 @@ describe('streams of snapshots', () => {
   test('have one at once, then one a turn, which is made once for all of them', async () => {
     const source = sourceOf();
     const streams = createLiveStreams(source);
-    const heard = [1, 2, 3].map(() => listen(streams.open({ stillAllowed: allowed })));
+    const heard = [1, 2, 3].map(() => listen(open(streams)));
     await settle();
     expect(heard.map(({ text }) => text)).toEqual([EVENT, EVENT, EVENT]);
     expect(source.snapshot).toHaveBeenCalledTimes(1);
@@ -48,9 +52,12 @@ describe('streams of snapshots', () => {
     const streams = createLiveStreams(sourceOf());
     let isAllowed = true;
     const own = listen(
-      streams.open({ stillAllowed: () => (isAllowed ? Promise.resolve() : Promise.reject(new Error('expired'))) }),
+      streams.open({
+        subject: 'ada',
+        stillAllowed: () => (isAllowed ? Promise.resolve() : Promise.reject(new Error('expired'))),
+      }),
     );
-    const other = listen(streams.open({ stillAllowed: allowed }));
+    const other = listen(open(streams));
     await settle();
     isAllowed = false;
     await turn();
@@ -60,18 +67,18 @@ describe('streams of snapshots', () => {
 
   test('end when the process is about to end, and none is opened any more', async () => {
     const streams = createLiveStreams(sourceOf());
-    const heard = listen(streams.open({ stillAllowed: allowed }));
+    const heard = listen(open(streams));
     await settle();
     streams.end();
     await settle();
     expect(heard.ended).toBe(true);
-    expect(() => streams.open({ stillAllowed: allowed })).toThrow('about to end');
+    expect(() => open(streams)).toThrow('about to end');
   });
 
   test('say that they are there while a snapshot takes long', async () => {
     const source = sourceOf();
     const streams = createLiveStreams(source);
-    const heard = listen(streams.open({ stillAllowed: allowed }));
+    const heard = listen(open(streams));
     await settle();
     source.snapshot.mockReturnValueOnce(new Promise(() => undefined));
     await turn();
@@ -81,17 +88,27 @@ describe('streams of snapshots', () => {
 
   test('are no more than so many, and one that is closed makes room', async () => {
     const streams = createLiveStreams(sourceOf());
-    const open = Array.from({ length: MAX_STREAMS }, () => streams.open({ stillAllowed: allowed }));
-    expect(() => streams.open({ stillAllowed: allowed })).toThrow(`At most ${MAX_STREAMS}`);
-    open[0]?.destroy();
+    const opened = Array.from({ length: MAX_STREAMS }, () => open(streams));
+    expect(() => open(streams)).toThrow(`At most ${MAX_STREAMS}`);
+    opened[0]?.destroy();
     await settle();
-    expect(() => streams.open({ stillAllowed: allowed })).not.toThrow();
+    expect(() => open(streams)).not.toThrow();
+  });
+
+  test('of one operator leave room for those of others', async () => {
+    const streams = createLiveStreams(sourceOf());
+    const own = Array.from({ length: MAX_STREAMS_OF_ONE }, () => open(streams, 'ada'));
+    expect(() => open(streams, 'ada')).toThrow(`You follow ${MAX_STREAMS_OF_ONE}`);
+    expect(() => open(streams, 'grace')).not.toThrow();
+    own[0]?.destroy();
+    await settle();
+    expect(() => open(streams, 'ada')).not.toThrow();
   });
 
   test('of a reader that does not read end, and nobody is asked while there are none', async () => {
     const source = sourceOf(async () => ({ ...SNAPSHOT, notes: ['x'.repeat(700_000)] }));
     const streams = createLiveStreams(source);
-    const stream = streams.open({ stillAllowed: allowed });
+    const stream = open(streams);
     await settle();
     await turn();
     await turn();

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
 import { until } from '../support/held-invoice.ts';
+import { employeeBody, hire, payRunBody } from '../support/payroll.ts';
 import { keyWorkflow, statusOf } from '../support/runs.ts';
 import { type System, startSystem } from '../support/system.ts';
 
@@ -133,7 +134,7 @@ describe('a write that a policy matches', () => {
   test('can be cancelled', async () => {
     expect((await pay('cancelled')).status).toBe(202);
     const cancelled = await company.api.send('POST', '/api/writes/cancelled/cancel');
-    expect(cancelled.json).toMatchObject({ state: 'cancelled' });
+    expect(cancelled.json).toMatchObject({ state: 'cancelled', status: 409, attempts: 0 });
     expect((await pay('cancelled')).json.code).toBe('write_cancelled');
     expect((await decide('cancelled', 'approve', 'admin')).json.code).toBe('approval_not_pending');
     const waiting = (await company.api.get('/api/approvals')).json.items.map(({ key }: { key: string }) => key);
@@ -142,6 +143,92 @@ describe('a write that a policy matches', () => {
       'the end of its run',
       async () => (await statusOf(system.temporal, company, 'cancelled')) === 'COMPLETED',
     );
+  });
+
+  test('is told as it was asked for although it was cancelled, to whom it was told while it waited', async () => {
+    const asked = await pay('asked', 10_000, { 'x-request-id': 'the-first' });
+    const { writeId, requestedAt } = asked.json;
+    const { users } = company;
+    await company.as('owner').send('POST', '/api/writes/asked/cancel', { headers: { 'x-request-id': 'the-cancel' } });
+    const told = {
+      ...{ key: 'asked', state: 'cancelled', status: 409, writeId, operation: 'createPayment', type: 'financial' },
+      ...{ actor: { userId: users.accountant.id }, requestId: 'the-first', requestedAt, attempts: 0 },
+      ...{ request: { params: {}, body: { amount: 10_000 } }, response: { code: 'write_cancelled' } },
+      timeline: [
+        { kind: 'requested', at: requestedAt, requestId: 'the-first', userId: users.accountant.id },
+        { kind: 'started', at: requestedAt },
+        { kind: 'approval_requested' },
+        { kind: 'cancelled', requestId: 'the-cancel', userId: users.owner.id },
+      ],
+    };
+    for (const role of ['accountant', 'owner', 'manager', 'auditor'] as const) {
+      expect((await company.as(role).get('/api/writes/asked')).json).toMatchObject(told);
+    }
+    for (const role of ['employee', 'inventory_manager', 'user'] as const) {
+      expect((await company.as(role).get('/api/writes/asked')).json.code).toBe('write_not_found');
+    }
+    const listed = async (role: 'owner' | 'manager') =>
+      (await company.as(role).get('/api/writes?state=cancelled')).json.items.find(
+        ({ key }: { key: string }) => key === 'asked',
+      );
+    const { request: _, response: __, timeline: ___, ...summary } = told;
+    for (const role of ['owner', 'manager'] as const) expect(await listed(role)).toMatchObject(summary);
+    // Whoever asked for it may make sure again, and is answered alike.
+    expect((await company.as('accountant').send('POST', '/api/writes/asked/cancel')).json).toMatchObject(told);
+  });
+
+  test('of pay stays hidden from those who may not read it, also when it was cancelled', async () => {
+    const own = await system.company();
+    const policies = [{ operation: 'createPayRun', approverRoles: ['admin'] }];
+    await own.api.post('/api/company/approval-policies', { expectedVersion: 1, policies }, { method: 'PATCH' });
+    await hire(own);
+    await own.as('accountant').post('/api/payroll/pay-runs', payRunBody(), { key: 'pay' });
+    expect((await own.api.send('POST', '/api/writes/pay/cancel')).json.request).toMatchObject({ body: payRunBody() });
+    const seen = async () => (await own.as('auditor').get('/api/security-log?event=payroll_read')).json.items;
+    await until('the row of who was shown it', async () => (await seen()).length > 0);
+    const [row] = await seen();
+    expect(row).toMatchObject({ userId: own.users.owner.id, action: 'POST /api/writes/:key/cancel' });
+    expect((await own.as('accountant').get('/api/writes/pay')).json.request).toMatchObject({ body: payRunBody() });
+    expect((await own.as('manager').get('/api/writes/pay')).json.code).toBe('write_not_found');
+    await system.owner.query("UPDATE memberships SET roles = '{manager}' WHERE company_id = $1 AND user_id = $2", [
+      ...[own.id, own.users.accountant.id],
+    ]);
+    // Who asked for it knows of it, and no more.
+    const { json } = await own.as('accountant').get('/api/writes/pay');
+    expect(json).toMatchObject({ state: 'cancelled', operation: 'createPayRun', request: null, response: null });
+  });
+
+  test('is counted by a summary, which shows nothing that is confidential and leaves no row in the security log', async () => {
+    const own = await system.company();
+    const policies = [{ operation: 'createEmployee', approverRoles: ['manager'], count: 2 }];
+    await own.api.post('/api/company/approval-policies', { expectedVersion: 1, policies }, { method: 'PATCH' });
+    await own.api.post('/api/payroll/employees', employeeBody(), { key: 'counted' });
+    const body = JSON.stringify({ comment: 'Is 5000000 right?' });
+    const headers = { 'content-type': 'application/json' };
+    await own.as('manager').send('POST', '/api/writes/counted/approve', { body, headers });
+    const summary = await own.as('accountant').get('/api/approvals?summary=true&limit=200');
+    expect(summary.json.items).toMatchObject([
+      {
+        key: 'counted',
+        operation: 'createEmployee',
+        request: null,
+        approvals: [{ decision: 'approved', comment: null }],
+      },
+    ]);
+    expect(summary.text).not.toContain('5000000');
+    expect((await own.as('accountant').get('/api/approvals?summary=yes')).status).toBe(422);
+    // After it, so that its row comes after those of the summary.
+    const whole = await own.as('accountant').get('/api/approvals');
+    expect(whole.text).toContain('Is 5000000 right?');
+    const reads = async () =>
+      (await own.as('auditor').get('/api/security-log?event=payroll_read')).json.items.filter(
+        ({ userId, action }: { userId: string; action: string }) =>
+          userId === own.users.accountant.id && action === 'GET /api/approvals',
+      );
+    await until('the row of the whole list', async () => (await reads()).length > 0);
+    expect((await reads()).map(({ requestId }: { requestId: string }) => requestId)).toEqual([
+      whole.headers.get('x-request-id'),
+    ]);
   });
 
   test('is executed although somebody has ended its run', async () => {

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Snapshot } from '../../api/operators/now/snapshot.ts';
+import { setPolicies } from '../support/approvals.ts';
+import { bankRow } from '../support/bank.ts';
 import type { Company } from '../support/companies.ts';
-import { executedPayRun } from '../support/payroll.ts';
+import { employeeBody, executedPayRun } from '../support/payroll.ts';
 import { startPrometheus } from '../support/prometheus.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { signToken } from '../support/tokens.ts';
@@ -182,7 +184,7 @@ describe('any write', () => {
     expect(json.timeline.map(({ kind }: { kind: string }) => kind)).toEqual(
       expect.arrayContaining(['requested', 'completed', 'replayed']),
     );
-    const list = await get(`/operator/companies/${company.id}/writes?writeId=${json.writeId}`);
+    const list = await get(`/operator/companies/${company.id}/writes?writeId=${json.writeId}&state=succeeded`);
     expect(list.json).toMatchObject({ items: [{ key }], nextCursor: null });
     // At once: what leaves no trace is not read.
     const { rows } = await system.owner.query(
@@ -202,11 +204,10 @@ describe('any write', () => {
         details: { key },
       },
       {
-        company_id: company.id,
         reason: 'writes_listed',
         subject: 'ada',
         action: 'GET /operator/companies/:companyId/writes',
-        details: {},
+        details: { askedBy: ['state', 'writeId'], writeId: json.writeId },
       },
     ]);
   });
@@ -224,6 +225,70 @@ describe('any write', () => {
       expect(write).toMatchObject({ state: 'succeeded', response: null });
       expect(JSON.stringify(write)).not.toContain('5000000');
     }
+  });
+
+  test('tells nobody’s pay by a search for amounts, nor by the comments of those who decided about it', async () => {
+    const paying = await system.company('Approving Ltd');
+    await executedPayRun(paying);
+    const writes = `/operator/companies/${paying.id}/writes`;
+    const { totals, payDate } = (await paying.api.get('/api/payroll/pay-runs')).json.items[0];
+    for (const search of [`postedOn=${payDate}&amount=${totals.net}`, `postedOn=${payDate}`, `amount=${totals.net}`]) {
+      const { status, json } = await get(`${writes}?operation=executePayroll&${search}`);
+      expect([search, status, json.code]).toEqual([search, 422, 'validation_failed']);
+    }
+    await setPolicies(paying, [{ operation: 'createEmployee', approverRoles: ['manager'] }]);
+    const comment = JSON.stringify({ comment: 'Not 5000000 again' });
+    const headers = { 'content-type': 'application/json' };
+    const decide = (key: string, action: string) =>
+      paying.as('manager').send('POST', `/api/writes/${key}/${action}`, { body: comment, headers });
+    const outcomes = { approve: 'succeeded', reject: 'rejected' };
+    for (const [action, state] of Object.entries(outcomes)) {
+      await paying.api.post('/api/payroll/employees', employeeBody(), { key: action });
+      expect((await decide(action, action)).json.state).toBe(state);
+      expect((await paying.api.get(`/api/writes/${action}`)).text).toContain('5000000 again');
+      const { json } = await readWrite(action, paying.id);
+      expect(json).toMatchObject({ state, approvals: [{ comment: null }], request: null, response: null });
+      expect(JSON.stringify(json)).not.toContain('5000000');
+    }
+    await setPolicies(paying, [{ operation: 'createEmployee', approverRoles: ['manager'], count: 2 }]);
+    await paying.api.post('/api/payroll/employees', employeeBody(), { key: 'cancelled' });
+    await decide('cancelled', 'approve');
+    expect((await paying.api.send('POST', '/api/writes/cancelled/cancel')).status).toBe(200);
+    const { json } = await readWrite('cancelled', paying.id);
+    expect(json).toMatchObject({ state: 'cancelled', approvals: [{ comment: null }], request: null, response: null });
+    expect(JSON.stringify(json)).not.toContain('5000000');
+  });
+
+  test('has no bodies where pay may be among what the bank has booked, or was posted by hand', async () => {
+    const [description, date, currency] = ['Pay of Sam', '2026-01-30', 'USD'];
+    const lines = [
+      { accountCode: '6000', amount: 5_000_000 },
+      { accountCode: '1000', amount: -5_000_000 },
+    ];
+    const sent = {
+      '/api/bank-transactions/import': { transactions: [bankRow(-5_000_000, { description })] },
+      '/api/ledger/entries': { description, date, currency, lines },
+    };
+    for (const [path, body] of Object.entries(sent)) {
+      const key = randomUUID();
+      await company.api.created(path, body, { key });
+      expect((await company.api.get(`/api/writes/${key}`)).text).toContain(description);
+      const { json } = await readWrite(key);
+      expect(json).toMatchObject({ state: 'succeeded', request: null, response: null });
+      expect(JSON.stringify(json)).not.toContain(description);
+    }
+  });
+
+  test('of a company that there is not cannot be listed, which is recorded as well', async () => {
+    const nobodys = randomUUID();
+    const { status, json } = await get(`/operator/companies/${nobodys}/writes?requestId=sought`);
+    expect([status, json.code]).toEqual([404, 'company_not_found']);
+    const { rows } = await system.owner.query('SELECT reason, details FROM security_log WHERE company_id = $1', [
+      nobodys,
+    ]);
+    expect(rows).toEqual([{ reason: 'writes_listed', details: { askedBy: ['requestId'], requestId: 'sought' } }]);
+    const refused = await get(`/operator/companies/${company.id}/writes?resource=%00`);
+    expect([refused.status, refused.json.errors]).toMatchObject([422, [{ in: 'query', pointer: '/resource' }]]);
   });
 
   test('of another company is not there, nor is a company that there is not', async () => {

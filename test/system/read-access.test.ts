@@ -203,6 +203,38 @@ describe('who may read', () => {
     });
   });
 
+  test('a manager finds out no pay by searching for its amount', async () => {
+    const { totals, payDate } = (await company.api.get(paths['/api/payroll/pay-runs/:payRunId'] ?? '')).json;
+    // Who has paid it themselves, and may not read payroll any more.
+    const paid = `company_id = '${company.id}' AND operation = 'executePayroll'`;
+    const actor = (userId: string) =>
+      system.owner.query(`
+        BEGIN;
+        SET LOCAL session_replication_role = 'replica';
+        UPDATE idempotent_writes SET user_id = '${userId}' WHERE ${paid};
+        COMMIT`);
+    const found = async (role: Role) =>
+      (await company.as(role).get(`/api/writes?postedOn=${payDate}&amount=${totals.net}`)).json.items.map(
+        ({ operation }: { operation: string }) => operation,
+      );
+    expect([await found('accountant'), await found('manager')]).toEqual([['executePayroll'], []]);
+    await actor(company.users.manager.id);
+    expect(await found('manager')).toEqual([]);
+    await actor(company.users.owner.id);
+  });
+
+  test('every member knows the name of the company, its time zone and its currency', async () => {
+    for (const role of ROLES) {
+      expect((await company.as(role).get('/api/me')).json.company).toEqual({
+        ...{ id: company.id, name: expect.any(String), timeZone: 'UTC', baseCurrency: 'USD' },
+      });
+    }
+    const renamed = await system.company('Renamed Ltd');
+    expect((await renamed.as('customer').get('/api/me')).json.company).toMatchObject({
+      ...{ id: renamed.id, name: 'Renamed Ltd' },
+    });
+  });
+
   test('one who is no member any more reads nothing, not even who they are', async () => {
     const left = await system.company();
     await system.owner.query('DELETE FROM memberships WHERE company_id = $1 AND user_id = $2', [

@@ -6,6 +6,8 @@ import type { NowSource } from './sampler.ts';
 export type LiveStreams = {
   /** A stream with one snapshot at once, then one every two seconds. Throws `overloaded`. */
   open(options: {
+    /** Who follows: a single one does not take the places of all. */
+    readonly subject: string;
     /** Asked before each snapshot; the stream ends when it throws. */
     readonly stillAllowed: () => Promise<unknown>;
   }): PassThrough;
@@ -14,12 +16,13 @@ export type LiveStreams = {
 };
 
 export const MAX_STREAMS = 100;
+export const MAX_STREAMS_OF_ONE = 10;
 const EVERY_MS = 2_000;
 /** Of a reader that does not read: a few snapshots. Beyond that its stream ends. */
 const MAX_UNREAD_BYTES = 1024 * 1024;
 
 export function createLiveStreams(source: Pick<NowSource, 'snapshot'>): LiveStreams {
-  const streams = new Map<PassThrough, () => Promise<unknown>>();
+  const streams = new Map<PassThrough, { readonly subject: string; readonly stillAllowed: () => Promise<unknown> }>();
   let hasEnded = false;
   let timer: NodeJS.Timeout | undefined;
   let turn = 0;
@@ -45,14 +48,14 @@ export function createLiveStreams(source: Pick<NowSource, 'snapshot'>): LiveStre
   }
 
   async function send(stream: PassThrough): Promise<void> {
-    const stillAllowed = streams.get(stream);
-    if (stillAllowed === undefined) return;
+    const follower = streams.get(stream);
+    if (follower === undefined) return;
     if (stream.writableLength + stream.readableLength > MAX_UNREAD_BYTES) {
       close(stream);
       return;
     }
     try {
-      await stillAllowed();
+      await follower.stillAllowed();
       const text = await snapshotText();
       if (streams.has(stream)) stream.write(text);
     } catch {
@@ -70,17 +73,21 @@ export function createLiveStreams(source: Pick<NowSource, 'snapshot'>): LiveStre
     }
   }
 
+  function refusalOf(subject: string): string | undefined {
+    if (hasEnded) return 'This process is about to end. Ask again.';
+    if (streams.size >= MAX_STREAMS)
+      return `At most ${MAX_STREAMS} streams are open at a time. Ask for /operator/now instead.`;
+    const own = [...streams.values()].filter((follower) => follower.subject === subject).length;
+    if (own < MAX_STREAMS_OF_ONE) return undefined;
+    return `You follow ${MAX_STREAMS_OF_ONE} streams already, as many as one operator may. Close one of them, or ask for /operator/now instead.`;
+  }
+
   return {
-    open({ stillAllowed }) {
-      if (hasEnded || streams.size >= MAX_STREAMS) {
-        throw new ApiProblem('overloaded', {
-          detail: hasEnded
-            ? 'This process is about to end. Ask again.'
-            : `At most ${MAX_STREAMS} streams are open at a time. Ask for /operator/now instead.`,
-        });
-      }
+    open({ subject, stillAllowed }) {
+      const refusal = refusalOf(subject);
+      if (refusal !== undefined) throw new ApiProblem('overloaded', { detail: refusal });
       const stream = new PassThrough();
-      streams.set(stream, stillAllowed);
+      streams.set(stream, { subject, stillAllowed });
       stream.once('close', () => close(stream));
       stream.on('error', () => undefined);
       if (streams.size === 1) {

@@ -21,6 +21,7 @@ import { useAnswer } from './parts/use-answer.ts';
 import { useDocumentTitle } from './parts/use-document-title.ts';
 import type { Page } from './parts/use-pages.ts';
 import { currentSession, isBack, linkedTokens, operatorSession, signOut } from './session.ts';
+import { mayRedeliver } from './write-actions.ts';
 
 /** With the charts, which no other page needs. */
 const NowPage = lazy(() =>
@@ -77,27 +78,29 @@ export function App() {
   );
 }
 
-type Me = { readonly userId: string; readonly email: string; readonly roles: readonly string[] };
-type Settings = {
-  readonly name: string;
-  readonly timeZone: string;
-  readonly baseCurrency: string;
-  readonly webhookUrl: string | null;
+type Me = {
+  readonly userId: string;
+  readonly email: string;
+  readonly roles: readonly string[];
+  readonly company: { readonly name: string; readonly timeZone: string; readonly baseCurrency: string };
 };
 
 function SignedIn() {
   const { path } = useLocation();
   const isMember = currentSession() !== undefined;
   const me = useAnswer<Me>(isMember ? '/api/me' : undefined);
-  const settings = useAnswer<Settings>(isMember ? '/api/company/settings' : undefined);
+  const { userId = '', roles = [], company: known } = me.data ?? {};
+  // Only to them the webhook makes a difference.
+  const settings = useAnswer<{ readonly webhookUrl: string | null }>(
+    mayRedeliver({ userId, roles }) ? '/api/company/settings' : undefined,
+  );
   const company: Company = {
-    name: settings.data?.name ?? '',
-    // Who may not read the settings sees UTC.
-    timeZone: settings.data?.timeZone ?? 'UTC',
-    currency: settings.data?.baseCurrency,
+    name: known?.name ?? '',
+    timeZone: known?.timeZone ?? 'UTC',
+    currency: known?.baseCurrency,
     hasWebhook: settings.data?.webhookUrl != null,
-    roles: me.data?.roles ?? [],
-    userId: me.data?.userId ?? '',
+    roles,
+    userId,
   };
   return (
     <CompanyContext.Provider value={company}>
@@ -144,7 +147,7 @@ type Who = { readonly name: string; readonly person: string | null | undefined }
 
 function Navigation({ name, person }: Who) {
   const { path } = useLocation();
-  const waitingForMe = `/api/approvals?waitingFor=me&limit=${COUNTED}`;
+  const waitingForMe = `/api/approvals?waitingFor=me&summary=true&limit=${COUNTED}`;
   const { roles } = useCompany();
   const isApprover = roles.some((role) => APPROVERS.includes(role));
   const waiting = useAnswer<Page<unknown>>(isApprover ? waitingForMe : undefined, { everyMs: 15_000 });

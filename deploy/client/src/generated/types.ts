@@ -133,6 +133,7 @@ export type ProblemCode =
   | 'bank_transaction_not_reconciled'
   | 'base_currency_in_use'
   | 'batch_not_found'
+  | 'company_not_found'
   | 'control_account'
   | 'controls_failed'
   | 'credit_exceeds_due'
@@ -1145,6 +1146,11 @@ export type ListApprovalsQuery = {
   cursor?: string;
   /** me: only those that the caller may decide about, and has not. */
   waitingFor?: 'me';
+  /**
+   * true: without what is asked for and without comments, for whoever counts them: such a look is no row of the
+   * security log.
+   */
+  summary?: 'true';
 };
 
 export type ListBatchesQuery = {
@@ -1769,6 +1775,14 @@ export type Me = {
     | 'user'
   )[];
   companyId: string;
+  /** What every member may know of the company */
+  company: {
+    id: string;
+    name: string;
+    timeZone: string;
+    /** ISO 4217 */
+    baseCurrency: string;
+  };
 };
 
 export type Event = {
@@ -2225,7 +2239,10 @@ export type SettingsVersion = {
 export type WriteSummary = {
   key: string;
   writeId: string | null;
-  /** null for a cancelled key, whose request is not known */
+  /**
+   * null for a cancelled key, whose request is not known; of one that had waited for its approval, what was
+   * asked for
+   */
   operation: string | null;
   type: ('financial' | 'high-risk') | null;
   /** lost: a failover or a restore of the database has taken its record */
@@ -2270,7 +2287,10 @@ export type WriteSummary = {
 export type Write = {
   key: string;
   writeId: string | null;
-  /** null for a cancelled key, whose request is not known */
+  /**
+   * null for a cancelled key, whose request is not known; of one that had waited for its approval, what was
+   * asked for
+   */
   operation: string | null;
   type: ('financial' | 'high-risk') | null;
   /** lost: a failover or a restore of the database has taken its record */

@@ -5,9 +5,9 @@ import { useContext } from 'preact/hooks';
 export type Company = {
   readonly name: string;
   readonly timeZone: string;
-  /** In which it keeps its books; undefined for who may not read the settings. */
+  /** In which it keeps its books; undefined until it is known, and for operators. */
   readonly currency: string | undefined;
-  /** False, too, for who may not read the settings. */
+  /** False, too, for whoever cannot deliver an event again. */
   readonly hasWebhook: boolean;
   readonly roles: readonly string[];
   /** Empty until it is known. */
