@@ -3,15 +3,7 @@ import type { Operation } from '../../activities/operation.ts';
 import { PAYROLL_OPERATIONS } from '../reads/payroll-entries.ts';
 import type { Reader } from '../reads/read.ts';
 import { mayReadBody, shownBy } from './access.ts';
-import type { FinishedRow } from './resource.ts';
-
-/** What people know a write by: the number of its document, and the amount in minor units. Without one of them, that is null. */
-export type WriteDocument = {
-  readonly number: string | null;
-  /** Below zero only where a bank transaction is. */
-  readonly amount: number | null;
-  readonly currency: string | null;
-};
+import type { FinishedRow, WriteDocument } from './resource.ts';
 
 /** What was asked for and, of a success alone, what it was answered with. Other members than those looked for do not matter. */
 type Bodies = { readonly request: unknown; readonly response?: unknown };

@@ -5,7 +5,6 @@ import type { ProblemPointer } from '../../activities/problem.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import { isGroupWorkflowId } from '../../workflows/messages.ts';
 import type { Run } from '../submit/write-runs.ts';
-import type { WriteDocument } from './document.ts';
 
 /** A write as `GET /api/writes/{key}` returns it. */
 export type WriteResource = WriteSummary & {
@@ -56,6 +55,14 @@ export type WriteSummary = {
   /** The number of attempts, including the last one. */
   readonly attempts: number;
   readonly workflow: { readonly id: string; readonly runId: string | null; readonly url: string | null } | null;
+};
+
+/** What people know a write by: the number of its document, and the amount in minor units. Without one of them, that is null. */
+export type WriteDocument = {
+  readonly number: string | null;
+  /** Below zero only where a bank transaction is. */
+  readonly amount: number | null;
+  readonly currency: string | null;
 };
 
 type WriteDecision = {

@@ -253,6 +253,10 @@ describe('the console', () => {
     await page.getByRole('heading', { name: '51 found' }).waitFor();
     await expect.poll(() => rows.count()).toBe(51);
     expect(await more.count()).toBe(0);
+    // Columns stay where they are, however short or long what is in them is.
+    await findByDay(page, { day: '2026-03-03', amount: '12.34' });
+    await page.getByRole('heading', { name: '1 found' }).waitFor();
+    expect(await columns()).toEqual(ofNewest);
     expect(faults).toEqual([]);
     await close();
   });
