@@ -18,9 +18,9 @@ import { paymentSchema } from '../../activities/resources/payment.ts';
 import { refundSchema } from '../../activities/resources/refund.ts';
 import { settingsSchema } from '../../activities/resources/settings.ts';
 import { writeOffSchema } from '../../activities/resources/write-off.ts';
-import { SECURITY_EVENTS } from '../../activities/security/security-row.ts';
 import { MAX_LISTED } from '../reads/bank-reconciliation.ts';
 import { writeProofSchema } from './proof-schema.ts';
+import { securityEventSchema } from './security-event-schema.ts';
 
 /** Schemas that only reads return, and no operation. Members may be added but never removed. */
 
@@ -355,23 +355,6 @@ const writeSchema = writeSummarySchema.extend({
     .boolean()
     .optional()
     .meta({ description: 'true when items between the first and the last are omitted' }),
-});
-
-const securityEventSchema = z.object({
-  id: z.string(),
-  at: instant(),
-  event: z.enum(SECURITY_EVENTS),
-  reason: z
-    .string()
-    .meta({ description: 'The code of a refusal, what was read, the role granted, or the setting lowered' }),
-  userId: resourceId().nullable(),
-  subject: z.string().nullable().meta({ description: 'Of a verified token whose user is not known here' }),
-  ip: z.string().nullable(),
-  action: z.string().nullable().meta({ description: 'The route, the operation or the operator command' }),
-  requestId: z.string().nullable(),
-  count: z.int().min(1).meta({ description: 'More than 1: how many of the same kind there were since countedSince' }),
-  countedSince: instant().nullable(),
-  details: z.record(z.string(), z.unknown()),
 });
 
 /** By the name of the resource that a read returns. */

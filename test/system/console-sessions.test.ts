@@ -110,6 +110,7 @@ test('a token that the API does not take signs out, and says why', async () => {
   await page.goto(linkOf(await signToken(claims, { secret: 'the-secret-of-somebody-else-altogether-here' })));
   await page.getByRole('alert').getByText('You have been signed out:').waitFor();
   await page.getByLabel('Token').waitFor();
+  expect(await page.getByRole('navigation').count()).toBe(0);
   await close();
 });
 
@@ -125,6 +126,7 @@ test('a page of which a part is missing says so, and the others go on', async ()
   await page.reload();
   await page.getByRole('link', { name: 'Now' }).click();
   await page.getByRole('alert').getByText('This page cannot be shown.').waitFor();
+  expect(page.url()).toBe(`${system.url}/console/now`);
   await page.getByRole('link', { name: 'Books' }).click();
   await page.getByRole('heading', { level: 1, name: 'Trial balance' }).waitFor();
   await close();

@@ -101,6 +101,7 @@ test('who is a member and an operator signs in as the other where a page is for 
   await page.getByRole('heading', { level: 1, name: 'Now' }).waitFor();
   await page.getByRole('link', { name: 'Books' }).click();
   await page.getByRole('heading', { level: 1, name: 'Trial balance' }).waitFor();
+  expect(await page.getByRole('link', { name: 'All companies' }).count()).toBe(1);
   await page.close();
 });
 

@@ -127,7 +127,7 @@ describe('the console', () => {
     await left;
     const begun = page.waitForRequest('**/operator/live');
     await look('visible');
-    await begun;
+    expect((await begun).failure()).toBe(null);
     await close();
   });
 

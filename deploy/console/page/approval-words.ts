@@ -53,10 +53,10 @@ function amountText(amount: unknown, currency: unknown): string | undefined {
 /** Where to read what a write changes; undefined where it makes something new. */
 export function changedPath({ operation, request }: Pick<Write, 'operation' | 'request'>): string | undefined {
   const params = (request as { params?: Readonly<Record<string, unknown>> } | null)?.params ?? {};
-  const path = OPERATIONS[operation ?? '']?.about?.replace(/:(\w+)/, (_, name) =>
-    encodeURIComponent(String(params[name] ?? '')),
-  );
-  return path?.endsWith('/') ? undefined : path;
+  const path = OPERATIONS[operation ?? '']?.about;
+  const value = params[/:(\w+)/.exec(path ?? '')?.[1] ?? ''];
+  if (typeof value !== 'string' && typeof value !== 'number') return undefined;
+  return path?.replace(/:\w+/, encodeURIComponent(value));
 }
 
 /** What a person knows a resource by: its number or name, and its amount. */

@@ -109,7 +109,7 @@ export function isSomebodyElse(tokens: Tokens): boolean {
 type Claims = { readonly exp: number; readonly sub?: string; readonly company_id?: string };
 
 /** Undefined for what is no JWT. */
-export function claimsOf(token: string): Claims | undefined {
+function claimsOf(token: string): Claims | undefined {
   try {
     const [, payload = ''] = token.split('.');
     const claims = JSON.parse(atob(payload.replaceAll('-', '+').replaceAll('_', '/')));
