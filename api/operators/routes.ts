@@ -63,7 +63,8 @@ export async function registerOperators(
     operators.get('/operator/now', async (_request, reply) => reply.send(await source.snapshot()));
     // A HEAD would open a stream that nobody reads.
     operators.get('/operator/live', { exposeHeadRoute: false }, async (request, reply) => {
-      const stream = streams.open({ subject: subjects.get(request) ?? '', stillAllowed: () => letIn(request) });
+      const subject = subjects.get(request) ?? '';
+      const stream = streams.open({ subject, stillAllowed: () => letIn(request), response: reply.raw });
       // Proxies that gather what they pass on would hold snapshots back.
       reply.header('x-accel-buffering', 'no');
       return reply.type('text/event-stream; charset=utf-8').send(stream);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { foundInWords, mayBeKey, questionOf } from '../../deploy/console/page/find-question.ts';
-import { byCurrency, documentInWords, minorUnits, moneyText, sidesOf } from '../../deploy/console/page/money.ts';
+import { byCurrency, documentInWords, minorUnits, moneyText, sidesOf, sumOf } from '../../deploy/console/page/money.ts';
 
 describe('an amount in the console', () => {
   test('has the digits that its currency has, and its thousands apart', () => {
@@ -114,4 +114,10 @@ describe('a question for a write', () => {
   test('is answered with all that was found, or says that it is the first of it', () => {
     expect([foundInWords(50, false), foundInWords(50, true)]).toEqual(['50 found', 'The first 50']);
   });
+});
+
+test('amounts are added up exactly, and what is no whole number is shown and not lost', () => {
+  expect(sumOf([])).toBe('0');
+  expect(sumOf([1, '9007199254740993', -2])).toBe('9007199254740992');
+  expect(sumOf([1, 0.5, 2])).toBe(0.5);
 });

@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import type { PassThrough } from 'node:stream';
+import { once } from 'node:events';
+import { type AddressInfo, connect } from 'node:net';
+import { PassThrough } from 'node:stream';
+import Fastify from 'fastify';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createLiveStreams, type LiveStreams, MAX_STREAMS, MAX_STREAMS_OF_ONE } from '../../api/operators/now/live.ts';
 import type { Snapshot } from '../../api/operators/now/snapshot.ts';
@@ -7,13 +10,15 @@ import type { Snapshot } from '../../api/operators/now/snapshot.ts';
 const SNAPSHOT = { at: '2026-01-30T00:00:00.000Z' } as Snapshot;
 const EVENT = `event: snapshot\ndata: ${JSON.stringify(SNAPSHOT)}\n\n`;
 const allowed = async () => undefined;
+const NOWHERE: Parameters<LiveStreams['open']>[0]['response'] = new PassThrough() as never;
 
 function sourceOf(snapshot: () => Promise<Snapshot> = async () => SNAPSHOT) {
   return { snapshot: vi.fn<() => Promise<Snapshot>>(snapshot) };
 }
 
 /** Of an operator of its own unless one is named. */
-const open = (streams: LiveStreams, subject: string = randomUUID()) => streams.open({ subject, stillAllowed: allowed });
+const open = (streams: LiveStreams, { subject = String(randomUUID()), response = NOWHERE } = {}) =>
+  streams.open({ subject, stillAllowed: allowed, response });
 
 /** What has come so far, and whether the stream is over. */
 function listen(stream: PassThrough) {
@@ -53,6 +58,7 @@ describe('streams of snapshots', () => {
     let isAllowed = true;
     const own = listen(
       streams.open({
+        response: NOWHERE,
         subject: 'ada',
         stillAllowed: () => (isAllowed ? Promise.resolve() : Promise.reject(new Error('expired'))),
       }),
@@ -97,12 +103,12 @@ describe('streams of snapshots', () => {
 
   test('of one operator leave room for those of others', async () => {
     const streams = createLiveStreams(sourceOf());
-    const own = Array.from({ length: MAX_STREAMS_OF_ONE }, () => open(streams, 'ada'));
-    expect(() => open(streams, 'ada')).toThrow(`You follow ${MAX_STREAMS_OF_ONE}`);
-    expect(() => open(streams, 'grace')).not.toThrow();
+    const own = Array.from({ length: MAX_STREAMS_OF_ONE }, () => open(streams, { subject: 'ada' }));
+    expect(() => open(streams, { subject: 'ada' })).toThrow(`You follow ${MAX_STREAMS_OF_ONE}`);
+    expect(() => open(streams, { subject: 'grace' })).not.toThrow();
     own[0]?.destroy();
     await settle();
-    expect(() => open(streams, 'ada')).not.toThrow();
+    expect(() => open(streams, { subject: 'ada' })).not.toThrow();
   });
 
   test('of a reader that does not read end, and nobody is asked while there are none', async () => {
@@ -118,4 +124,20 @@ describe('streams of snapshots', () => {
     await turn();
     expect(calls.length).toBe(asked);
   });
+});
+
+test('a reader that does not read keeps no connection, and the process can end', async () => {
+  const streams = createLiveStreams(sourceOf(async () => ({ ...SNAPSHOT, notes: ['x'.repeat(16_000_000)] })));
+  const app = Fastify();
+  app.addHook('preClose', async () => streams.end());
+  app.get('/live', async (_request, reply) => reply.send(open(streams, { response: reply.raw })));
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1');
+  socket.write('GET /live HTTP/1.1\r\nHost: test\r\n\r\n');
+  const closed = once(app.server, 'connection').then(([served]) => once(served, 'close'));
+  await once(app.server, 'request');
+  await app.close();
+  await closed;
+  expect(app.server.listening).toBe(false);
+  socket.destroy();
 });

@@ -95,7 +95,7 @@ test('when the token expires, nothing stays to be read, and whoever signs in aga
   await page.getByRole('link', { name: 'Books' }).click();
   await page.getByRole('heading', { level: 1, name: 'Trial balance' }).waitFor();
   await page.clock.fastForward('02:00:00');
-  await page.getByRole('alert').getByText('Your sign-in has expired. Sign in again.').waitFor();
+  await page.getByRole('alert').getByText('Your sign-in as a member has expired.').waitFor();
   expect(await page.getByRole('heading', { name: 'Trial balance' }).count()).toBe(0);
   await page.clock.setSystemTime(new Date());
   await page.getByLabel('Token').fill(first.users.owner.token);
@@ -108,7 +108,7 @@ test('a token that the API does not take signs out, and says why', async () => {
   const { page, close } = await openPage(browser, system.url);
   const claims = { userId: first.users.owner.id, companyId: first.id };
   await page.goto(linkOf(await signToken(claims, { secret: 'the-secret-of-somebody-else-altogether-here' })));
-  await page.getByRole('alert').getByText('You have been signed out:').waitFor();
+  await page.getByRole('alert').getByText('The API does not take your token as a member:').waitFor();
   await page.getByLabel('Token').waitFor();
   expect(await page.getByRole('navigation').count()).toBe(0);
   await close();

@@ -1,16 +1,21 @@
+import type { ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { ApiProblem } from '../../http/problems.ts';
 import type { NowSource } from './sampler.ts';
 
+type Follower = {
+  /** Who follows: a single one does not take the places of all. */
+  readonly subject: string;
+  /** Asked before each snapshot; the stream ends when it throws. */
+  readonly stillAllowed: () => Promise<unknown>;
+  /** To which the stream is piped. */
+  readonly response: Pick<ServerResponse, 'writableFinished' | 'destroy'>;
+};
+
 /** Streams of snapshots to the pages that are open. */
 export type LiveStreams = {
   /** A stream with one snapshot at once, then one every two seconds. Throws `overloaded`. */
-  open(options: {
-    /** Who follows: a single one does not take the places of all. */
-    readonly subject: string;
-    /** Asked before each snapshot; the stream ends when it throws. */
-    readonly stillAllowed: () => Promise<unknown>;
-  }): PassThrough;
+  open(follower: Follower): PassThrough;
   /** Ends all streams and opens no further one. */
   end(): void;
 };
@@ -18,11 +23,13 @@ export type LiveStreams = {
 export const MAX_STREAMS = 100;
 export const MAX_STREAMS_OF_ONE = 10;
 const EVERY_MS = 2_000;
+/** For what was sent last. */
+const LEAVE_MS = 1_000;
 /** Of a reader that does not read: a few snapshots. Beyond that its stream ends. */
 const MAX_UNREAD_BYTES = 1024 * 1024;
 
 export function createLiveStreams(source: Pick<NowSource, 'snapshot'>): LiveStreams {
-  const streams = new Map<PassThrough, { readonly subject: string; readonly stillAllowed: () => Promise<unknown> }>();
+  const streams = new Map<PassThrough, Follower>();
   let hasEnded = false;
   let timer: NodeJS.Timeout | undefined;
   let turn = 0;
@@ -42,9 +49,12 @@ export function createLiveStreams(source: Pick<NowSource, 'snapshot'>): LiveStre
   }
 
   function close(stream: PassThrough): void {
+    const response = streams.get(stream)?.response;
     streams.delete(stream);
     if (streams.size === 0) clearInterval(timer);
     stream.end();
+    // A reader that does not read would keep its connection, and the process from ending.
+    setTimeout(() => response?.writableFinished || response?.destroy(), LEAVE_MS).unref();
   }
 
   async function send(stream: PassThrough): Promise<void> {
@@ -83,11 +93,11 @@ export function createLiveStreams(source: Pick<NowSource, 'snapshot'>): LiveStre
   }
 
   return {
-    open({ subject, stillAllowed }) {
-      const refusal = refusalOf(subject);
+    open(follower) {
+      const refusal = refusalOf(follower.subject);
       if (refusal !== undefined) throw new ApiProblem('overloaded', { detail: refusal });
       const stream = new PassThrough();
-      streams.set(stream, { subject, stillAllowed });
+      streams.set(stream, follower);
       stream.once('close', () => close(stream));
       stream.on('error', () => undefined);
       if (streams.size === 1) {

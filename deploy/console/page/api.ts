@@ -1,5 +1,5 @@
 import type { Problem, ProblemCode } from '../../client/src/generated/types.ts';
-import { currentSession, endSession, kindFor, operatorSession } from './session.ts';
+import { currentSession, endSession, kindFor, NAMES, operatorSession } from './session.ts';
 
 /** What the API has refused, or that it could not be reached (status 0). */
 export class ApiError extends Error {
@@ -86,7 +86,8 @@ async function request(path: string, { signal, send, accept }: Asking): Promise<
 /** What the API says of a request that it refuses. A token that it takes no more signs out. */
 export async function refusalOf(path: string, response: Response): Promise<ApiError> {
   const error = new ApiError(response.status, await response.json().catch(() => ({})));
-  if (response.status === 401) endSession(kindFor(path), `You have been signed out: ${error.message}`);
+  if (response.status === 401)
+    endSession(kindFor(path), `The API does not take your token as ${NAMES[kindFor(path)]}: ${error.message}`);
   return error;
 }
 

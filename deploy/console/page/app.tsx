@@ -1,5 +1,5 @@
 import type { ComponentType } from 'preact';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import lazy from 'preact-iso/lazy';
 import { LocationProvider, Route, Router, useLocation } from 'preact-iso/router';
 import { AccountPage } from './pages/account.tsx';
@@ -20,7 +20,7 @@ import { type Company, CompanyContext, useCompany } from './parts/company.tsx';
 import { useAnswer } from './parts/use-answer.ts';
 import { useDocumentTitle } from './parts/use-document-title.ts';
 import type { Page } from './parts/use-pages.ts';
-import { currentSession, isBack, linkedTokens, operatorSession, signOut } from './session.ts';
+import { currentSession, isBack, linkedTokens, operatorSession, signOut, takeNotice } from './session.ts';
 import { mayRedeliver } from './write-actions.ts';
 
 /** With the charts, which no other page needs. */
@@ -87,6 +87,7 @@ type Me = {
 
 function SignedIn() {
   const { path } = useLocation();
+  const [notice] = useState(takeNotice);
   const isMember = currentSession() !== undefined;
   const me = useAnswer<Me>(isMember ? '/api/me' : undefined);
   const { userId = '', roles = [], company: known } = me.data ?? {};
@@ -110,6 +111,7 @@ function SignedIn() {
         </a>
         <Navigation name={company.name} person={me.data?.email} />
         <main id="main" class="container" tabIndex={-1}>
+          {notice === undefined ? null : <p role="alert">{notice}</p>}
           <Boundary path={path}>
             <Router onRouteChange={focusOnPage}>
               {PAGES.map((page) => (

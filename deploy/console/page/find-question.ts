@@ -37,7 +37,7 @@ export function mayBeKey(text: string): boolean {
 }
 
 export function mayBeResource(text: string): boolean {
-  return text.length <= 200;
+  return /^[\x20-\x7e]{1,200}$/.test(text);
 }
 
 export function mayBeRequest(text: string): boolean {

@@ -24,6 +24,13 @@ export function minorOf(amount: Minor): bigint | undefined {
   return isWhole ? BigInt(amount) : undefined;
 }
 
+/** Exact; the first of them that is no whole number, where there is one. */
+export function sumOf(amounts: readonly Minor[]): Minor {
+  const minor = amounts.map(minorOf);
+  const odd = minor.indexOf(undefined);
+  return odd >= 0 ? (amounts[odd] ?? 0) : String(minor.reduce((sum: bigint, each) => sum + (each ?? 0n), 0n));
+}
+
 /** An amount as a debit or a credit: an amount above zero is a debit. */
 export function sidesOf(amount: Minor): { readonly debit?: string; readonly credit?: string } {
   const minor = minorOf(amount);

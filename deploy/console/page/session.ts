@@ -39,7 +39,7 @@ export function watchSession(): void {
     const expiresAtMs = sessionOf(held[kind])?.expiresAtMs ?? 0;
     // biome-ignore lint/plugin: a token names points in time.
     const leftMs = Math.max(0, expiresAtMs - Date.now());
-    if (leftMs <= LONGEST_MS) setTimeout(() => endSession(kind, 'Your sign-in has expired.'), leftMs);
+    if (leftMs <= LONGEST_MS) setTimeout(() => endSession(kind, `Your sign-in as ${NAMES[kind]} has expired.`), leftMs);
   }
   addEventListener('pageshow', ({ persisted }) => {
     const now = stored();
@@ -48,6 +48,8 @@ export function watchSession(): void {
   // Where the console is open already, such a link changes only the end of its address.
   addEventListener('hashchange', () => linkedTokens() !== undefined && location.reload());
 }
+
+export const NAMES: Readonly<Record<Kind, string>> = { member: 'a member', operator: 'an operator' };
 
 /** The longest that a timer can wait. */
 const LONGEST_MS = 2 ** 31 - 1;
@@ -83,9 +85,9 @@ export function takeNotice(): string | undefined {
   return notice;
 }
 
-/** The tokens of a link that signs in (`#token=…&operator=…`), by whose they are. Undefined where the address is none. */
-export function linkedTokens(): Tokens | undefined {
-  const given = new URLSearchParams(location.hash.slice(1));
+/** The tokens of a link that signs in (`#token=…&operator=…`), by whose they are. Undefined where it is none. */
+export function linkedTokens(link: string = location.hash): Tokens | undefined {
+  const given = new URLSearchParams(link.slice(link.indexOf('#') + 1));
   const tokens = [given.get('token'), given.get('operator')].filter((token) => token !== null);
   return tokens.length === 0 ? undefined : byKind(tokens);
 }
@@ -122,7 +124,7 @@ function claimsOf(token: string): Claims | undefined {
 /** What is wrong with a token, as far as can be told without the API. */
 export function faultOf(token: string): string | undefined {
   const claims = claimsOf(token);
-  if (claims === undefined) return 'This is no token: it has three parts with dots between them (a JWT).';
+  if (claims === undefined) return 'This is no token. A token is a JWT: three parts with dots between them.';
   return hasExpired(claims) ? 'This token has expired. Get a new one.' : undefined;
 }
 

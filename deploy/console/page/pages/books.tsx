@@ -6,7 +6,7 @@ import type {
   ProfitAndLoss,
   TrialBalance,
 } from '../../../client/src/generated/types.ts';
-import { byCurrency, type Minor } from '../money.ts';
+import { byCurrency, type Minor, sumOf } from '../money.ts';
 import { Answered } from '../parts/answered.tsx';
 import { fieldText } from '../parts/field-text.ts';
 import { MoneyCell } from '../parts/money.tsx';
@@ -155,6 +155,9 @@ export function ReceivablesPage() {
                   <thead>
                     <tr>
                       <th scope="col">Customer</th>
+                      <th scope="col" class="money">
+                        Total
+                      </th>
                       {AGES.map(([age, title]) => (
                         <th key={age} scope="col" class="money">
                           {title}
@@ -166,6 +169,7 @@ export function ReceivablesPage() {
                     {customers.map((customer) => (
                       <tr key={customer.customerId}>
                         <th scope="row">{names.get(customer.customerId) ?? <code>{customer.customerId}</code>}</th>
+                        <MoneyCell amount={sumOf(AGES.map(([age]) => customer[age]))} currency={currency} />
                         {AGES.map(([age]) => (
                           <MoneyCell key={age} amount={customer[age]} currency={currency} isBlankAtZero />
                         ))}

@@ -68,6 +68,12 @@ function Forms({ question }: { readonly question: Question }) {
   const find = (...names: readonly ('q' | 'day' | 'amount')[]) => {
     return (event: SubmitEvent) => {
       event.preventDefault();
+      // Half a day reads as none.
+      const day = event.currentTarget instanceof HTMLFormElement && event.currentTarget.elements.namedItem('day');
+      if (day instanceof HTMLInputElement && day.validity.badInput) {
+        day.reportValidity();
+        return;
+      }
       const asked = names.map((name) => [name, fieldText(event, name)]).filter(([, text]) => text !== '');
       route(asked.length === 0 ? '/console/' : `/console/?${new URLSearchParams(asked)}`);
     };
@@ -92,7 +98,13 @@ function Forms({ question }: { readonly question: Question }) {
       <form class="joined of-day" onSubmit={find('day', 'amount')} noValidate>
         <label>
           Day of its entry
-          <input name="day" type="date" defaultValue={isById ? '' : (query['day'] ?? '')} {...flawOf('day')} />
+          <input
+            name="day"
+            type="date"
+            max="9999-12-31"
+            defaultValue={isById ? '' : (query['day'] ?? '')}
+            {...flawOf('day')}
+          />
         </label>
         <label>
           Amount{currency === undefined ? '' : ` (${currency})`}
@@ -152,7 +164,7 @@ function FoundById({ id }: { readonly id: string }) {
     if (target !== undefined) route(target, true);
   }, [target, route]);
   return (
-    <Found answers={answers} writes={writes} lists={lists} note={byRequest.items.length === 0 ? undefined : BY_REQUEST}>
+    <Found answers={answers} writes={writes} lists={lists} note={noteOf(byRequest.items, id)}>
       {isNoKey ? (
         <p>
           No write that you may see has this as its key. If you have sent a request with exactly this key, it is safe to
@@ -162,11 +174,19 @@ function FoundById({ id }: { readonly id: string }) {
       {mayBeKey(id) ? null : <p>No write can have this as its key, which is 1–255 printable ASCII characters.</p>}
       <p>
         No write that you may see and that has its outcome has this as its ID, or as the ID of its resource or of a
-        request. One that runs or waits for its approval is found by its key alone.
+        request. One that runs or waits for its approval is found by its key alone. The number of a document is not
+        looked for: find its write by day and amount.
       </p>
     </Found>
   );
 }
+
+function noteOf(byRequest: readonly WriteSummary[], id: string): string | undefined {
+  if (byRequest.length === 0) return undefined;
+  return byRequest.every(({ requestId }) => requestId === id) ? FIRST_REQUEST : BY_REQUEST;
+}
+
+const FIRST_REQUEST = 'This is the ID of the request that asked for such a write first.';
 
 const BY_REQUEST =
   'A request with this ID had the key of such a write. What it was answered is in the timeline of the write: it may have been a repetition, or another request that was refused.';

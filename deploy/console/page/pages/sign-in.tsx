@@ -5,7 +5,18 @@ import { fieldText } from '../parts/field-text.ts';
 import { Problem } from '../parts/problem.tsx';
 import { useAnswer } from '../parts/use-answer.ts';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
-import { byKind, faultOf, isBack, isSomebodyElse, type Kind, signIn, type Tokens, takeNotice } from '../session.ts';
+import {
+  byKind,
+  faultOf,
+  isBack,
+  isSomebodyElse,
+  type Kind,
+  linkedTokens,
+  NAMES,
+  signIn,
+  type Tokens,
+  takeNotice,
+} from '../session.ts';
 
 /** Only whoever signs in at a provider needs it. */
 const identityProvider = () => import('../identity-provider.ts');
@@ -16,7 +27,7 @@ export function SignInPage() {
   return (
     <main class="container narrow">
       <h1>AccuBooks console</h1>
-      {notice === undefined ? null : <p role="alert">{notice} Sign in again.</p>}
+      {notice === undefined ? null : <p role="alert">{notice} Sign in with another one.</p>}
       <SignIn />
     </main>
   );
@@ -25,11 +36,9 @@ export function SignInPage() {
 /** In the place of a page that is for members, or for operators, where whoever has signed in is not that as well. */
 export function SignInAlso({ as }: { readonly as: Kind }) {
   useDocumentTitle('Sign in');
-  const [notice] = useState(takeNotice);
   return (
     <>
-      <h1>Sign in as {as === 'member' ? 'a member' : 'an operator'}</h1>
-      {notice === undefined ? null : <p role="alert">{notice}</p>}
+      <h1>Sign in as {NAMES[as]}</h1>
       <p>
         This page is for {as === 'member' ? 'members of a company' : 'operators of the system'}. You stay signed in as
         what you are.
@@ -143,10 +152,10 @@ function ByToken({ isFolded, as }: { readonly isFolded: boolean; readonly as: Ki
   const [fault, setFault] = useState<string>();
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    const tokens = fieldText(event, 'token').split(/\s+/);
-    const wrong = tokens.map(faultOf).find(Boolean);
+    const text = fieldText(event, 'token');
+    const given = linkedTokens(text) ?? byKind(text.split(/\s+/));
+    const wrong = Object.values(given).map(faultOf).find(Boolean);
     if (wrong !== undefined) return setFault(wrong);
-    const given = byKind(tokens);
     if (as !== undefined && given[as] === undefined)
       return setFault(
         as === 'member' ? 'This token is of no member.' : 'This token is of a member, and of no operator.',
@@ -168,7 +177,7 @@ function ByToken({ isFolded, as }: { readonly isFolded: boolean; readonly as: Ki
       />
       <small id="token-help" role={fault === undefined ? undefined : 'alert'}>
         {fault ??
-          'Of a member, of an operator, or both with a space between them. npm start prints a link that signs you in; npm run token makes one.'}
+          'Of a member, of an operator, or both with a space between them. Or the whole link that npm start prints; npm run token makes a token.'}
       </small>
       <button type="submit">Sign in with this token</button>
     </form>
