@@ -161,7 +161,7 @@ describe('the console', () => {
       await page.getByRole('button', { name: 'Find', exact: true }).click();
       // A request may have been a repetition or refused: its ID does not lead to a write as if it had made it.
       if (known.startsWith('request-')) {
-        await page.getByText('A request with this ID had the key of such a write.').waitFor();
+        await page.getByText('This is the ID of the request that asked for such a write first.').waitFor();
         await page.getByRole('link', { name: 'sought' }).click();
       }
       await page.getByRole('heading', { level: 1, name: 'sought' }).waitFor();

@@ -204,6 +204,7 @@ describe('any write', () => {
         details: { key },
       },
       {
+        company_id: company.id,
         reason: 'writes_listed',
         subject: 'ada',
         action: 'GET /operator/companies/:companyId/writes',
