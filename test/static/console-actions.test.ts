@@ -80,9 +80,14 @@ describe('a decision', () => {
     expect(amountAskedFor({ body: { lines: [{ quantity: 1 }] } })).toBeUndefined();
     const invoiceId = '../users';
     const change = { operation: 'finalizeInvoice', request: { params: { invoiceId } } };
-    expect(changedPath(change)).toBe('/api/invoices/..%2Fusers');
-    expect(changedPath({ operation: 'createPayment', request: { params: {} } })).toBeUndefined();
-    expect(changedPath({ operation: 'finalizeInvoice', request: null })).toBeUndefined();
+    expect(aboutPath(change)).toBe('/api/invoices/..%2Fusers');
+    expect(aboutPath({ operation: 'createPayment', request: { params: {} } })).toBeUndefined();
+    expect(aboutPath({ operation: 'finalizeInvoice', request: null })).toBeUndefined();
+    expect(aboutPath({ operation: 'createRefund', request: { params: {}, body: { paymentId: 'p' } } })).toBe(
+      '/api/payments/p',
+    );
+    expect(amountOf({ body: { amount: 50 } }, { currency: 'USD' })).toBe('0.50 USD');
+    expect(amountOf({ body: { amount: 50, currency: 'JPY' } }, { currency: 'USD' })).toBeUndefined();
     expect(headline({ id: 'x', number: 'INV-1', total: 123_456, currency: 'JPY' })).toBe('INV-1, 123,456 JPY');
     expect(headline({ id: 'x', total: 1 })).toBe('x');
     expect(demandInWords({ roles: ['owner', 'inventory_manager'], count: 2, given: 1 })).toBe(

@@ -171,6 +171,7 @@ describe('a write that waits for its approval', () => {
     await page.getByRole('link', { name: /^Approvals ?, 1 waiting for you$/ }).waitFor();
     await page.getByRole('button', { name: 'Approve' }).click();
     await page.getByText('With your approval it has all that it needs').waitFor();
+    await page.getByRole('dialog').getByText('Amount asked for: 0.50 USD').waitFor();
     await page.getByLabel(/^Comment/).fill('<b>fine</b>');
     // While it is sent, the keyboard reaches what the style keeps from the mouse.
     const confirm = page.getByRole('button', { name: 'Approve it' });

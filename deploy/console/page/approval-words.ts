@@ -50,13 +50,28 @@ function amountText(amount: unknown, currency: unknown): string | undefined {
   return `${moneyText(amount as Minor, currency)} ${currency}`;
 }
 
-/** Where to read what a write changes; undefined where it makes something new. */
-export function changedPath({ operation, request }: Pick<Write, 'operation' | 'request'>): string | undefined {
-  const params = (request as { params?: Readonly<Record<string, unknown>> } | null)?.params ?? {};
-  const path = OPERATIONS[operation ?? '']?.about;
-  const value = params[/:(\w+)/.exec(path ?? '')?.[1] ?? ''];
+/** Where to read what a request is about: what it would change, or the document that it names. Undefined where there is neither. */
+export function aboutPath({ operation, request }: Pick<Write, 'operation' | 'request'>): string | undefined {
+  const { params = {}, body } = (request ?? {}) as { readonly params?: Named; readonly body?: Named | null };
+  const changed = OPERATIONS[operation ?? '']?.about;
+  const path = changed ?? DOCUMENTS.find(({ member }) => typeof body?.[member] === 'string')?.path;
+  const name = /:(\w+)/.exec(path ?? '')?.[1] ?? '';
+  const value = (changed === undefined ? body : params)?.[name];
   if (typeof value !== 'string' && typeof value !== 'number') return undefined;
   return path?.replace(/:\w+/, encodeURIComponent(value));
+}
+
+type Named = Readonly<Record<string, unknown>>;
+
+const DOCUMENTS = [
+  { member: 'paymentId', path: '/api/payments/:paymentId' },
+  { member: 'invoiceId', path: '/api/invoices/:invoiceId' },
+];
+
+/** An amount that a request names without its currency, which is that of the document that it is about. */
+export function amountOf(request: unknown, { currency }: Named): string | undefined {
+  const { body } = (request ?? {}) as { readonly body?: Named | null };
+  return body?.['currency'] === undefined ? amountText(body?.['amount'], currency) : undefined;
 }
 
 /** What a person knows a resource by: its number or name, and its amount. */

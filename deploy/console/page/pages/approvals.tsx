@@ -1,8 +1,8 @@
 import { useState } from 'preact/hooks';
 import type { Write } from '../../../client/src/generated/types.ts';
 import { amountAskedFor, demandInWords } from '../approval-words.ts';
+import { About } from '../parts/about.tsx';
 import { Answered } from '../parts/answered.tsx';
-import { Changed } from '../parts/changed.tsx';
 import { useCompany } from '../parts/company.tsx';
 import { Decide } from '../parts/decide.tsx';
 import { More } from '../parts/more.tsx';
@@ -101,7 +101,7 @@ function Waiting({ write, onDone }: { readonly write: Write; readonly onDone: ()
           </>
         )}
       </dl>
-      <Changed write={write} />
+      <About write={write} />
       <details>
         <summary>What is asked for, as it was sent</summary>
         <pre>

@@ -1,8 +1,8 @@
 import type { Write } from '../../../client/src/generated/types.ts';
 import { amountAskedFor, mayDecide, wouldBeLast } from '../approval-words.ts';
 import { stateInWords } from '../words.ts';
+import { About } from './about.tsx';
 import { Action } from './action.tsx';
-import { Changed } from './changed.tsx';
 import { useCompany } from './company.tsx';
 import { Person } from './person.tsx';
 import { useAnswer } from './use-answer.ts';
@@ -45,7 +45,7 @@ export function Decide({ write, onDone }: { readonly write: Write; readonly onDo
         onDone={onDone}
       >
         <p>You approve {what}.</p>
-        <Changed write={write} />
+        <About write={write} />
         <Effect write={write} />
         <p>A decision stays as it was made. A rule may still reject the write when it is executed.</p>
       </Action>
@@ -60,7 +60,7 @@ export function Decide({ write, onDone }: { readonly write: Write; readonly onDo
         onDone={onDone}
       >
         <p>You reject {what}.</p>
-        <Changed write={write} />
+        <About write={write} />
         <p>It never happens: whoever sends the key again is told that it was rejected, and your comment.</p>
         <p>A decision stays as it was made. To make the write after all, it has to be sent with a new key.</p>
       </Action>

@@ -1,23 +1,29 @@
 import { useState } from 'preact/hooks';
 import type { Write } from '../../../client/src/generated/types.ts';
-import { changedPath, headline } from '../approval-words.ts';
+import { aboutPath, amountOf, headline } from '../approval-words.ts';
 import { OPERATIONS } from '../generated/operations.ts';
 import { Problem } from './problem.tsx';
 import { useAnswer } from './use-answer.ts';
 
 /**
- * What a write that waits would change, as it is now: whoever decides sees more of it than an ID. What is confidential is read when
- * it is asked for.
+ * What a write that waits is about, as it is now: whoever decides sees more of it than an ID. What is confidential is read when it is
+ * asked for.
  */
-export function Changed({ write }: { readonly write: Write }) {
-  const path = changedPath(write);
+export function About({ write }: { readonly write: Write }) {
+  const path = aboutPath(write);
   const [isAsked, setAsked] = useState(OPERATIONS[write.operation ?? '']?.isConfidential !== true);
   const { data, error } = useAnswer<Readonly<Record<string, unknown>>>(isAsked ? path : undefined);
   if (path === undefined) return null;
+  const amount = data === undefined ? undefined : amountOf(write.request, data);
   return (
     <>
       <p>
-        It changes: {data === undefined ? null : <strong>{headline(data)}</strong>}
+        It is about: {data === undefined ? null : <strong>{headline(data)}</strong>}
+        {amount === undefined ? null : (
+          <>
+            . Amount asked for: <strong>{amount}</strong>
+          </>
+        )}
         {isAsked ? null : (
           <button type="button" class="outline" onClick={() => setAsked(true)}>
             Show it
@@ -27,7 +33,7 @@ export function Changed({ write }: { readonly write: Write }) {
       {error === undefined ? null : <Problem error={error} />}
       {data === undefined ? null : (
         <details>
-          <summary>What it changes, as it is now</summary>
+          <summary>What it is about, as it is now</summary>
           <pre>
             <code>{JSON.stringify(data, null, 2)}</code>
           </pre>
