@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import {
+  aboutPath,
   amountAskedFor,
-  changedPath,
+  amountOf,
   demandInWords,
   headline,
   mayDecide,
