@@ -10,9 +10,10 @@ import { validInput } from '../reads/register.ts';
 import { lookUpKeyIn } from '../submit/lookup.ts';
 import { requireVerified } from '../submit/verified.ts';
 import { createWriteList } from '../writes/list.ts';
+import type { WriteSummary } from '../writes/resource.ts';
 import { describeWrite, keyOf, STATUS_LIMIT_MS, writeNotFound } from '../writes/status.ts';
 import { describeFromRecord } from '../writes/story.ts';
-import { shownToOperators } from './bodies.ts';
+import { listedToOperators, shownToOperators } from './bodies.ts';
 import { type OperatorRead, recordOperatorRead } from './trace.ts';
 
 /** What `GET /operator/companies` may be asked for. */
@@ -77,7 +78,8 @@ export function registerAnyWrite(
     return reply.send(
       await readAs(context, companyId, LIST_LIMIT_MS, async (tx, reader) => {
         await requireCompany(tx, companyId);
-        return list.read(tx, { params: {}, query }, { ...reader, cursors });
+        const page = (await list.read(tx, { params: {}, query }, { ...reader, cursors })) as { items: WriteSummary[] };
+        return { ...page, items: listedToOperators(page.items, operations) };
       }),
     );
   });

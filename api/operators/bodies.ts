@@ -13,6 +13,16 @@ export function shownToOperators(write: WriteResource, operations: readonly Oper
   return write.operation !== null && mayShowBodies(write.operation, operations) ? write : withoutBodies(write);
 }
 
+/** The items of a list likewise. */
+export function listedToOperators<T extends Pick<WriteResource, 'operation' | 'document'>>(
+  items: readonly T[],
+  operations: readonly Operation[],
+): T[] {
+  return items.map((item) =>
+    item.operation !== null && mayShowBodies(item.operation, operations) ? item : { ...item, document: null },
+  );
+}
+
 /** Pay is among what the bank has booked, and may be among what was posted by hand (`entries`). */
 function mayShowBodies(operation: string, operations: readonly Operation[]): boolean {
   const known = operations.find(({ name }) => name === operation);

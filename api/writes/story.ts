@@ -8,7 +8,7 @@ import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { Reader } from '../reads/read.ts';
 import type { LookedUp } from '../submit/lookup.ts';
 import type { FailedAttempts, RunDescription } from '../submit/write-runs.ts';
-import { mayReadBody, mayReadWrite } from './access.ts';
+import { mayReadBody, mayReadWrite, shownBy } from './access.ts';
 import { documentOf } from './document.ts';
 import { approvalItems, approvalMembers, askedWrite, mayReadPending, mayReadRequest, pendingWrite } from './pending.ts';
 import {
@@ -22,6 +22,7 @@ import {
   writeOfRun,
 } from './resource.ts';
 import { LOST, readAuditItems, readEventItems, toTimeline } from './timeline.ts';
+import { withoutBodies } from './without-bodies.ts';
 
 /** What describes a write: its row, its newest run, or the audit log alone. One function each. */
 export type Describer = { readonly reader: Reader; readonly operations: readonly Operation[]; readonly ui: TemporalUi };
@@ -101,7 +102,7 @@ async function describeFromRow(
   };
   const events = row.write_id === null ? [] : await readEventItems(tx, row.write_id, row.completed_at);
   const audited = await readAuditItems(tx, row.idempotency_key);
-  return {
+  const told: WriteResource = {
     ...write,
     document: isSeen ? documentOf(write.operation, documented, operations) : null,
     ...(approval === undefined ? {} : approvalMembers(approval)),
@@ -115,6 +116,9 @@ async function describeFromRow(
       ...audited,
     ]),
   };
+  // The comments of those who have decided repeat what was asked for.
+  const isHarmless = isSeen || shownBy(write.operation, operations).shows === undefined;
+  return isHarmless ? told : withoutBodies(told);
 }
 
 /** With `[erased]` in the place of what was erased. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
+import { listedToOperators } from '../../api/operators/bodies.ts';
 import { documentOf } from '../../api/writes/document.ts';
 
 const money = { amount: 2_500, currency: 'USD' };
@@ -42,5 +43,20 @@ describe('the document that people know a write by', () => {
     ]);
     expect(documentOf('somethingElse', { request: money }, OPERATIONS)).toBeNull();
     expect(documentOf(null, { request: money }, OPERATIONS)).toBeNull();
+  });
+
+  test('is shown to operators of nothing that may be pay: what the bank has booked, and what was posted by hand', () => {
+    const document = { ...money, number: null };
+    const shown = (operation: string | null) => listedToOperators([{ operation, document }], OPERATIONS)[0]?.document;
+    expect(shown('createPayment')).toEqual(document);
+    for (const hidden of [
+      'reconcileLedger',
+      'importBankTransactions',
+      'createJournalEntry',
+      'executePayroll',
+      'other',
+      null,
+    ])
+      expect(shown(hidden)).toBeNull();
   });
 });

@@ -45,7 +45,7 @@ const SECOND_IN_STORE = (token: string) => `sessionStorage.setItem('accubooks-co
 test('a link of somebody else asks first, and then is another page from head to foot', async () => {
   const { page, faults, close } = await openAsFirst();
   await page.goto(linkOf(second.users.owner.token));
-  await page.getByText('signs you in as somebody else').waitFor();
+  await page.getByText('signs you in otherwise than you are now').waitFor();
   await page.getByRole('button', { name: 'Go on without it' }).click();
   await page.getByText('First Ltd').waitFor();
   expect(page.url()).toBe(`${system.url}/console/`);
@@ -79,12 +79,18 @@ test('a page asks with the token that it was loaded with, whoever has signed in 
   await close();
 });
 
-test('a page that the browser has kept for its Back button is loaded anew where somebody else has signed in', async () => {
+test('a page that is left is empty and has no token, for whoever comes back to it', async () => {
   const { page, close } = await openAsFirst();
+  const asked: string[] = [];
   await page.evaluate(SECOND_IN_STORE(second.users.owner.token));
+  page.on('request', (request) => asked.push(request.headers()['authorization'] ?? ''));
+  // As the browser keeps it, and as it shows it again when the reload is stopped.
+  await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))");
+  expect(await page.locator('body').innerText()).toBe('');
   await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))");
   await page.getByText('Second Ltd').waitFor();
   expect(await page.getByText('First Ltd').count()).toBe(0);
+  expect(asked).not.toContain(`Bearer ${first.users.owner.token}`);
   await close();
 });
 

@@ -3,5 +3,5 @@ import { App } from './app.tsx';
 import { watchSession } from './session.ts';
 import './style.css';
 
-watchSession();
+watchSession(() => render(null, document.body));
 render(<App />, document.body);

@@ -16,7 +16,7 @@ const NOTICE = 'accubooks-console-notice';
 export type Session = { readonly token: string; readonly expiresAtMs: number };
 export type Tokens = Readonly<Partial<Record<Kind, string>>>;
 
-const held: Tokens = stored();
+let held: Tokens = stored();
 
 /** The member. Undefined where none has signed in. The claims of a token are only shown: the API alone verifies them. */
 export function currentSession(): Session | undefined {
@@ -33,23 +33,32 @@ export function kindFor(path: string): Kind {
   return path.startsWith('/operator/') ? 'operator' : 'member';
 }
 
-/** Ends with the first token that expires, and with a page that the browser had kept for its Back button and that is another's. */
-export function watchSession(): void {
+/**
+ * Ends with the first token that expires. A page that is left is emptied by `clear` and has no token any more: the browser may keep
+ * it for its Back button, for whoever comes next. There it is loaded anew.
+ */
+export function watchSession(clear: () => void): void {
+  leave = () => {
+    held = {};
+    clear();
+  };
+  addEventListener('pagehide', () => leave());
+  addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
   for (const kind of KINDS) {
     const expiresAtMs = sessionOf(held[kind])?.expiresAtMs ?? 0;
     // biome-ignore lint/plugin: a token names points in time.
     const leftMs = Math.max(0, expiresAtMs - Date.now());
     if (leftMs <= LONGEST_MS) setTimeout(() => endSession(kind, `Your sign-in as ${NAMES[kind]} has expired.`), leftMs);
   }
-  addEventListener('pageshow', ({ persisted }) => {
-    const now = stored();
-    if (persisted && KINDS.some((kind) => now[kind] !== held[kind])) location.reload();
-  });
   // Where the console is open already, such a link changes only the end of its address.
   addEventListener('hashchange', () => linkedTokens() !== undefined && location.reload());
 }
 
 export const NAMES: Readonly<Record<Kind, string>> = { member: 'a member', operator: 'an operator' };
+
+let leave = () => {
+  held = {};
+};
 
 /** The longest that a timer can wait. */
 const LONGEST_MS = 2 ** 31 - 1;
@@ -61,10 +70,13 @@ export function signIn(tokens: Tokens, { instead = false }: { readonly instead?:
     if (token !== undefined) sessionStorage.setItem(PLACES[kind], token);
     else if (instead) sessionStorage.removeItem(PLACES[kind]);
   }
+  // Nobody comes back from a provider here.
+  if (isBack()) history.replaceState(null, '', '/console/');
   location.reload();
 }
 
 export function signOut(): void {
+  leave();
   for (const kind of KINDS) sessionStorage.removeItem(PLACES[kind]);
   location.replace('/console/');
 }
@@ -99,16 +111,12 @@ export function byKind(tokens: readonly string[]): Tokens {
   );
 }
 
-/** Whether somebody has signed in whom these tokens are not of. */
-export function isSomebodyElse(tokens: Tokens): boolean {
-  return KINDS.some((kind) => {
-    const is = sessionOf(held[kind]) && claimsOf(held[kind] ?? '');
-    const other = claimsOf(tokens[kind] ?? '');
-    return is !== undefined && (is.sub !== other?.sub || is.company_id !== other?.company_id);
-  });
+/** Whether somebody has signed in, with other tokens than these. What a token claims is not asked: anybody can write it. */
+export function isSignedInOtherwise(tokens: Tokens): boolean {
+  return KINDS.some((kind) => held[kind] !== undefined && held[kind] !== tokens[kind]);
 }
 
-type Claims = { readonly exp: number; readonly sub?: string; readonly company_id?: string };
+type Claims = { readonly exp: number; readonly company_id?: string };
 
 /** Undefined for what is no JWT. */
 function claimsOf(token: string): Claims | undefined {

@@ -1,7 +1,8 @@
 import { useState } from 'preact/hooks';
 import type { Write } from '../../../client/src/generated/types.ts';
 import { amountAskedFor, demandInWords } from '../approval-words.ts';
-import { About } from '../parts/about.tsx';
+import { OPERATIONS } from '../generated/operations.ts';
+import { About, AskedFor } from '../parts/about.tsx';
 import { Answered } from '../parts/answered.tsx';
 import { useCompany } from '../parts/company.tsx';
 import { Decide } from '../parts/decide.tsx';
@@ -16,7 +17,11 @@ export function ApprovalsPage() {
   useDocumentTitle('Approvals');
   const [isMine, setMine] = useState(true);
   const path = `/api/approvals?limit=50${isMine ? '&waitingFor=me' : ''}`;
-  const { first, items, more, error } = usePages<Write>(path, { everyMs: 15_000 });
+  const [everyMs, setEveryMs] = useState<number | undefined>(15_000);
+  const { first, items, more, error } = usePages<Write>(path, { everyMs });
+  // Each look at what is confidential is told in the security log.
+  const wanted = items.some(({ operation }) => OPERATIONS[operation ?? '']?.isConfidential) ? undefined : 15_000;
+  if (wanted !== everyMs) setEveryMs(wanted);
   return (
     <>
       <h1>Approvals</h1>
@@ -102,12 +107,7 @@ function Waiting({ write, onDone }: { readonly write: Write; readonly onDone: ()
         )}
       </dl>
       <About write={write} />
-      <details>
-        <summary>What is asked for, as it was sent</summary>
-        <pre>
-          <code>{write.request == null ? 'It is not for you to see.' : JSON.stringify(write.request, null, 2)}</code>
-        </pre>
-      </details>
+      <AskedFor write={write} />
       <div class="buttons">
         <Decide write={write} onDone={onDone} />
       </div>

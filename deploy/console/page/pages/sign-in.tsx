@@ -9,7 +9,7 @@ import {
   byKind,
   faultOf,
   isBack,
-  isSomebodyElse,
+  isSignedInOtherwise,
   type Kind,
   linkedTokens,
   NAMES,
@@ -55,7 +55,7 @@ export function SignInAlso({ as }: { readonly as: Kind }) {
 export function SignInByLink({ tokens }: { readonly tokens: Tokens }) {
   useDocumentTitle('Sign in');
   const { data: config, error, again } = useAnswer<ConsoleConfig>('/console/config.json');
-  const isAsked = isSomebodyElse(tokens) || config?.signIn != null;
+  const isAsked = isSignedInOtherwise(tokens) || config?.signIn != null;
   const fault = Object.values(tokens).map(faultOf).find(Boolean);
   const leave = () => {
     history.replaceState(null, '', location.pathname + location.search);

@@ -37,11 +37,10 @@ export function WritePage() {
   );
 }
 
-/** What is confidential is not read again by itself once nothing but repetitions can follow: each look is told in the security log. */
-function askedEveryMs(write: Write): number | undefined {
-  if (write.state === 'running') return 1_000;
-  if (!hasOutcome(write)) return 10_000;
-  return OPERATIONS[write.operation ?? '']?.isConfidential ? undefined : 5_000;
+/** What is confidential is not read again by itself, unless its outcome comes in a moment: each look is told in the security log. */
+function askedEveryMs({ state, operation }: Write): number | undefined {
+  if (state === 'running') return 1_000;
+  return OPERATIONS[operation ?? '']?.isConfidential ? undefined : 5_000;
 }
 
 /** `again`: where it is the page of a member, who may act on the write, and be led on into the books. */

@@ -42,3 +42,15 @@ export function About({ write }: { readonly write: Write }) {
     </>
   );
 }
+
+/** All of what is asked for, as it was sent: nobody decides about less. */
+export function AskedFor({ write: { request } }: { readonly write: Write }) {
+  return (
+    <details open>
+      <summary>What is asked for, as it was sent</summary>
+      <pre>
+        <code>{request == null ? 'It is not for you to see.' : JSON.stringify(request, null, 2)}</code>
+      </pre>
+    </details>
+  );
+}

@@ -1,7 +1,7 @@
 import type { Write } from '../../../client/src/generated/types.ts';
 import { amountAskedFor, mayDecide, wouldBeLast } from '../approval-words.ts';
 import { stateInWords } from '../words.ts';
-import { About } from './about.tsx';
+import { About, AskedFor } from './about.tsx';
 import { Action } from './action.tsx';
 import { useCompany } from './company.tsx';
 import { Person } from './person.tsx';
@@ -46,6 +46,7 @@ export function Decide({ write, onDone }: { readonly write: Write; readonly onDo
       >
         <p>You approve {what}.</p>
         <About write={write} />
+        <AskedFor write={write} />
         <Effect write={write} />
         <p>A decision stays as it was made. A rule may still reject the write when it is executed.</p>
       </Action>
@@ -61,6 +62,7 @@ export function Decide({ write, onDone }: { readonly write: Write; readonly onDo
       >
         <p>You reject {what}.</p>
         <About write={write} />
+        <AskedFor write={write} />
         <p>It never happens: whoever sends the key again is told that it was rejected, and your comment.</p>
         <p>A decision stays as it was made. To make the write after all, it has to be sent with a new key.</p>
       </Action>

@@ -33,7 +33,7 @@ export function useLive<T>(path: string): Live<T> {
       leaving.abort();
       if (document.visibilityState === 'visible') begin();
     };
-    begin();
+    if (document.visibilityState === 'visible') begin();
     document.addEventListener('visibilitychange', turn);
     return () => {
       document.removeEventListener('visibilitychange', turn);
