@@ -79,8 +79,8 @@ export function SignInByLink({ tokens }: { readonly tokens: Tokens }) {
           {fault === undefined ? (
             <>
               <p>
-                The link that you have opened signs you in as somebody else. Go on only if it is yours: whoever has made
-                it would see what you do.
+                The link that you have opened signs you in otherwise than you are now, maybe as somebody else. Go on
+                only if it is yours: whoever has made it would see what you do.
               </p>
               <button type="button" class="secondary" onClick={follow}>
                 Sign in by the link

@@ -15,7 +15,10 @@ export type Pages<T> = {
  * A list, page after page: the first as useAnswer asks for it, those after it as they are asked for. Nothing is asked for
  * undefined.
  */
-export function usePages<T>(path: string | undefined, { everyMs }: { readonly everyMs?: number | undefined } = {}): Pages<T> {
+export function usePages<T>(
+  path: string | undefined,
+  { everyMs }: { readonly everyMs?: number | undefined } = {},
+): Pages<T> {
   const [later, setLater] = useState<Page<T> & { readonly path?: string }>({ items: [], nextCursor: null });
   const [error, setError] = useState<ApiError>();
   const isBegun = path !== undefined && later.path === path;
