@@ -197,6 +197,7 @@ describe('a write that waits for its approval', () => {
     const { page, faults, close } = await openAt('/console/writes/reject-me');
     const sent = sentBy(page);
     await page.getByRole('button', { name: 'Reject' }).click();
+    await page.getByRole('dialog').waitFor();
     await page.keyboard.press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
     expect(sent).toEqual([]);
