@@ -164,17 +164,6 @@ test('the security log tells who has read a request that shows pay', async () =>
   ]);
 });
 
-test('a comment about pay is told to whoever may read the request, and to nobody else who may decide', async () => {
-  await setPolicies(company, [{ operation: 'createEmployee', approverRoles: ['inventory_manager', 'admin'] }]);
-  const asked = await company.as('manager').post('/api/payroll/employees', employeeBody(), { key: 'commented' });
-  expect(asked.status, asked.text).toBe(202);
-  const comment = 'Not 77777 a year';
-  expect((await send('admin', '/api/writes/commented/reject', JSON.stringify({ comment }))).status).toBe(200);
-  const told = await company.as('inventory_manager').get('/api/writes/commented');
-  expect([told.status, told.json.state, told.text.includes(comment)]).toEqual([200, 'rejected', false]);
-  expect((await company.api.get('/api/writes/commented')).text).toContain(comment);
-});
-
 describe('a client that waits for the outcome', () => {
   beforeEach(() => setPolicies(company, [policy('admin')]));
   const isWaiting = async (key: string) =>
