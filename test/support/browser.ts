@@ -65,10 +65,10 @@ export async function flawsOf(page: Page): Promise<readonly string[]> {
 /** Where web.dev draws the line between a page that is still and one that needs work. */
 const MAX_LAYOUT_SHIFT = 0.1;
 
-/** The cumulative layout shift since the page was opened. There is no entry, and so no call, where nothing has moved. */
+/** The cumulative layout shift since the page was opened, without what follows a click or a key at once. There is no entry, and so no call, where nothing has moved. */
 const LAYOUT_SHIFT = `new Promise((resolve) => {
   let total = 0;
-  new PerformanceObserver((list) => list.getEntries().forEach(({ value }) => (total += value)))
+  new PerformanceObserver((list) => list.getEntries().forEach((shift) => (total += shift.hadRecentInput ? 0 : shift.value)))
     .observe({ type: 'layout-shift', buffered: true });
   setTimeout(() => resolve(total), 100);
 })`;

@@ -31,14 +31,14 @@ export function About({ write }: { readonly write: Write }) {
         )}
       </p>
       {error === undefined ? null : <Problem error={error} />}
-      {data === undefined ? null : (
+      {isAsked ? (
         <details>
           <summary>What it is about, as it is now</summary>
           <pre>
-            <code>{JSON.stringify(data, null, 2)}</code>
+            <code>{data === undefined ? 'Asking the API' : JSON.stringify(data, null, 2)}</code>
           </pre>
         </details>
-      )}
+      ) : null}
     </>
   );
 }
