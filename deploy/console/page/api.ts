@@ -64,15 +64,12 @@ async function request(path: string, { signal, send, accept }: Asking): Promise<
     ...(accept === undefined ? {} : { accept }),
     ...(send?.body === undefined ? {} : { 'content-type': 'application/json' }),
   };
+  const within = send === undefined && accept === undefined ? orLate(signal) : signal;
   let response: Response;
   try {
     response = await fetch(path, {
       headers,
-      ...(send === undefined && accept === undefined
-        ? { signal: orLate(signal) }
-        : signal === undefined
-          ? {}
-          : { signal }),
+      ...(within === undefined ? {} : { signal: within }),
       ...(send === undefined ? {} : { method: send.method }),
       ...(send?.body === undefined ? {} : { body: JSON.stringify(send.body) }),
     });

@@ -6,6 +6,11 @@ const CALL_WEBHOOK = ['owner', 'admin'];
 
 type Reader = { readonly userId: string; readonly roles: readonly string[] };
 
+/** Whether each look at such a write is told in the security log: it tells what somebody is paid, or personal data. */
+export function isConfidential({ operation }: Pick<Write, 'operation'>): boolean {
+  return OPERATIONS[operation ?? '']?.isConfidential === true;
+}
+
 /** Whether a cancel can change anything, and this person may: the API decides. */
 export function mayCancel(
   { state, actor, operation }: Pick<Write, 'state' | 'actor' | 'operation'>,

@@ -1,7 +1,6 @@
 import { useState } from 'preact/hooks';
 import type { Write } from '../../../client/src/generated/types.ts';
 import { amountAskedFor, demandInWords } from '../approval-words.ts';
-import { OPERATIONS } from '../generated/operations.ts';
 import { About, AskedFor } from '../parts/about.tsx';
 import { Answered } from '../parts/answered.tsx';
 import { useCompany } from '../parts/company.tsx';
@@ -11,6 +10,7 @@ import { Person } from '../parts/person.tsx';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
 import { usePages } from '../parts/use-pages.ts';
 import { instantText } from '../time.ts';
+import { isConfidential } from '../write-actions.ts';
 
 /** The writes that wait for whoever is signed in, or all that wait. */
 export function ApprovalsPage() {
@@ -20,7 +20,7 @@ export function ApprovalsPage() {
   const [everyMs, setEveryMs] = useState<number | undefined>(15_000);
   const { first, items, more, error } = usePages<Write>(path, { everyMs });
   // Each look at what is confidential is told in the security log.
-  const wanted = items.some(({ operation }) => OPERATIONS[operation ?? '']?.isConfidential) ? undefined : 15_000;
+  const wanted = items.some(isConfidential) ? undefined : 15_000;
   if (wanted !== everyMs) setEveryMs(wanted);
   return (
     <>

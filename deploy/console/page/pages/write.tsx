@@ -2,7 +2,6 @@ import { useState } from 'preact/hooks';
 import { useRoute } from 'preact-iso/router';
 import type { Event, Write } from '../../../client/src/generated/types.ts';
 import { demandInWords } from '../approval-words.ts';
-import { OPERATIONS } from '../generated/operations.ts';
 import { documentInWords } from '../money.ts';
 import { Action } from '../parts/action.tsx';
 import { useCompany } from '../parts/company.tsx';
@@ -15,7 +14,7 @@ import { useAnswer } from '../parts/use-answer.ts';
 import { useDocumentTitle } from '../parts/use-document-title.ts';
 import { instantText } from '../time.ts';
 import { stateInWords } from '../words.ts';
-import { cancelInWords, eventOf, mayCancel, mayRedeliver } from '../write-actions.ts';
+import { cancelInWords, eventOf, isConfidential, mayCancel, mayRedeliver } from '../write-actions.ts';
 import { Decisions } from './approvals.tsx';
 
 /** What has become of a write, and when what happened to it. */
@@ -38,9 +37,9 @@ export function WritePage() {
 }
 
 /** What is confidential is not read again by itself, unless its outcome comes in a moment: each look is told in the security log. */
-function askedEveryMs({ state, operation }: Write): number | undefined {
-  if (state === 'running') return 1_000;
-  return OPERATIONS[operation ?? '']?.isConfidential ? undefined : 5_000;
+function askedEveryMs(write: Write): number | undefined {
+  if (write.state === 'running') return 1_000;
+  return isConfidential(write) ? undefined : 5_000;
 }
 
 /** `again`: where it is the page of a member, who may act on the write, and be led on into the books. */

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { Write } from '../../../client/src/generated/types.ts';
 import { aboutPath, amountOf, headline } from '../approval-words.ts';
-import { OPERATIONS } from '../generated/operations.ts';
+import { isConfidential } from '../write-actions.ts';
 import { Problem } from './problem.tsx';
 import { useAnswer } from './use-answer.ts';
 
@@ -11,7 +11,7 @@ import { useAnswer } from './use-answer.ts';
  */
 export function About({ write }: { readonly write: Write }) {
   const path = aboutPath(write);
-  const [isAsked, setAsked] = useState(OPERATIONS[write.operation ?? '']?.isConfidential !== true);
+  const [isAsked, setAsked] = useState(!isConfidential(write));
   const { data, error } = useAnswer<Readonly<Record<string, unknown>>>(isAsked ? path : undefined);
   if (path === undefined) return null;
   const amount = data === undefined ? undefined : amountOf(write.request, data);
