@@ -52,8 +52,11 @@ function Forms({ question }: { readonly question: Question }) {
     for (const form of forms.current?.querySelectorAll('form') ?? []) form.reset();
   };
   // What was typed gives way to each other question.
+  const asked = useRef(url);
   useEffect(() => {
-    clear();
+    // Not when the page is new: somebody may be typing already.
+    if (asked.current !== url) clear();
+    asked.current = url;
     forms.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
   }, [url]);
   useEffect(() => {
